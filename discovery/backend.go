@@ -1,0 +1,29 @@
+// Package discovery says which backends should exist now. Each kind of target in LB_BACKENDS has a Source that
+// publishes full sets; Discovery merges them and publishes the whole, sorted by name, whenever it changed. A refresh
+// that fails publishes nothing, so the last good set stays. The package knows nothing of requests, health or cookies.
+package discovery
+
+import "github.com/pillion-lb/pillion/config"
+
+// Backend is what discovery says should exist: a comparable value. Name is its identity: a backend that is published
+// again under its name keeps its sessions, and if nothing else changed its health and connections too.
+type Backend struct {
+	Name     string          // [A-Za-z0-9._-]{1,64}, or an address such as 10.0.0.7:8080; unique in a set
+	Address  string          // host:port to dial; the host may be a name
+	Fallback string          // dialled when Address refuses ("[::1]:8081" for ":8081"); "" for none
+	Host     string          // the target's own authority, as a Host field carries it (default port left out)
+	SetHost  string          // ?host=: this Host whatever LB_HOST_HEADER says; "" for none
+	TLS      bool            // https or h2: the certificate is verified for the host of Host
+	Protocol config.Protocol // what the target says; Auto leaves it to LB_PROTOCOL
+	Weight   int             // 0: no new sessions
+	Priority int             // SRV priority: the lowest that has an eligible endpoint is used; 0 for others
+	Run      bool            // a Cloud Run service: Host is always the target's own, 401s may refresh the token
+	Audience string          // of the ID token that requests carry; "" for none
+	Source   string          // the item of LB_BACKENDS that it came from
+}
+
+// Set is one publication: all backends of the service, sorted by Name.
+type Set struct {
+	Backends []Backend
+	Complete bool // every source has answered at least once
+}
