@@ -1,0 +1,95 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/pillion-lb/pillion/config"
+)
+
+// Discovery runs the sources of a backend service's targets and publishes which backends should exist.
+type Discovery struct {
+	list *list
+	// publish is where Run's own argument waits for the list's first publication.
+	publish func(Set)
+}
+
+// Options is what the process gives to discovery. The zero value is useful.
+type Options struct {
+	Logger   *slog.Logger      // nil: slog.Default()
+	Resolver *net.Resolver     // nil: net.DefaultResolver
+	Metadata http.RoundTripper // to the metadata server; nil: one of our own
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
+	}
+	if o.Metadata == nil {
+		o.Metadata = metadataTransport()
+	}
+	return o
+}
+
+// New prepares the discovery of targets, as Parse returned them. Without targets the lb-backends attributes of the
+// machine are followed. Nothing runs before Run.
+func New(cfg *config.Config, targets []Target, opts Options) *Discovery {
+	d := &Discovery{}
+	k := newKinds(cfg, opts.withDefaults())
+	if len(targets) == 0 {
+		targets = []Target{attributeOfMachine()}
+	}
+	d.list = newList(targets, k.log, k.source, nil, func(backends []Backend, complete bool) {
+		d.publish(Set{Backends: backends, Complete: complete})
+	})
+	return d
+}
+
+// Run publishes full sets until ctx ends, then returns nil once every goroutine of discovery has ended. Fixed backends
+// are published before anything is waited for. A set is published only when it differs from the one before, or when
+// it became complete. Calls of publish never overlap; it must not block and not call back into discovery. Run may be
+// called once.
+func (d *Discovery) Run(ctx context.Context, publish func(Set)) error {
+	d.publish = publish
+	d.list.run(ctx)
+	return nil
+}
+
+// States says how every source is doing, in the order of the list. Safe at any time and for concurrent use.
+func (d *Discovery) States() []State { return d.list.states() }
+
+// kinds makes the source of each kind of target.
+type kinds struct {
+	Options
+	log     *slog.Logger
+	service config.Service
+}
+
+func newKinds(cfg *config.Config, opts Options) *kinds {
+	return &kinds{Options: opts, log: opts.Logger, service: cfg.Service}
+}
+
+func (k *kinds) source(t Target) source {
+	switch t.Kind {
+	case Demo:
+		return &demo{target: t}
+	case Fixed:
+		return static{identified(t.Template, t, k.service.Identity)}
+	}
+	return unbuilt{}
+}
+
+// unbuilt stands for the kinds of target that are parsed and have no source yet.
+type unbuilt struct{}
+
+func (unbuilt) run(_ context.Context, report func(answer, error)) {
+	report(answer{}, errors.New("this kind of target has no source yet"))
+}
+
+func metadataTransport() http.RoundTripper { return http.DefaultTransport }
