@@ -1,0 +1,65 @@
+package telemetry
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/pillion-lb/pillion/config"
+)
+
+// newSpanExporter makes the exporter that the environment asks for. It asks nobody on the network. What
+// OTEL_EXPORTER_OTLP_* say is read by OpenTelemetry's own exporters, but for the endpoint's default: the
+// specification's is clear text on this machine, theirs is TLS.
+func newSpanExporter(ctx context.Context, t config.Telemetry, stdout io.Writer) (sdktrace.SpanExporter, error) {
+	if t.TracesExporter == "console" {
+		return console{stdout}, nil
+	}
+	if t.TracesProtocol == "grpc" {
+		options := []otlptracegrpc.Option{otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
+			Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
+		})}
+		if !t.TracesEndpoint {
+			options = append(options, otlptracegrpc.WithInsecure())
+		}
+		return otlptracegrpc.New(ctx, options...)
+	}
+	options := []otlptracehttp.Option{otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
+		Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
+	})}
+	if !t.TracesEndpoint {
+		options = append(options, otlptracehttp.WithInsecure())
+	}
+	return otlptracehttp.New(ctx, options...)
+}
+
+// newLimits reads OTEL_BSP_*, with the standard's defaults for what is unset or no positive whole number. Times are
+// milliseconds. The schedule delay is an upper bound here: spans leave earlier, see processor.
+func newLimits(getenv func(string) string, logger *slog.Logger, longest time.Duration) limits {
+	number := func(name string, standard int) int {
+		given := getenv(name)
+		n, err := strconv.Atoi(given)
+		if err == nil && n > 0 && n <= 1<<22 {
+			return n
+		}
+		if given != "" {
+			logger.Warn("ignored a variable that is no positive whole number", "variable", name, "default", standard)
+		}
+		return standard
+	}
+	l := limits{
+		queue:   number("OTEL_BSP_MAX_QUEUE_SIZE", sdktrace.DefaultMaxQueueSize),
+		batch:   number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", sdktrace.DefaultMaxExportBatchSize),
+		delay:   time.Duration(number("OTEL_BSP_SCHEDULE_DELAY", sdktrace.DefaultScheduleDelay)) * time.Millisecond,
+		timeout: time.Duration(number("OTEL_BSP_EXPORT_TIMEOUT", sdktrace.DefaultExportTimeout)) * time.Millisecond,
+	}
+	l.batch = min(l.batch, l.queue)
+	l.delay = min(l.delay, longest)
+	return l
+}

@@ -1,0 +1,232 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// When spans leave. Platforms stop the CPU with the last response, so a batch that waits for a clock waits for ever.
+const (
+	// longestWait is how old a span gets while requests are in flight and its batch is not full.
+	longestWait = 200 * time.Millisecond
+	// consoleWait is the same for a person who looks on.
+	consoleWait = 50 * time.Millisecond
+	// idleGap is the least time between two exports that begin because no request is in flight. A single client that
+	// asks without a pause would else cause an export per request.
+	idleGap = 5 * time.Millisecond
+	// stopGrace is how long an export that is under way may go on once Run is told to stop.
+	stopGrace = 400 * time.Millisecond
+)
+
+// limits are the standard's OTEL_BSP_* settings.
+type limits struct {
+	queue   int           // spans that wait
+	batch   int           // spans per export
+	delay   time.Duration // how old a span may get
+	timeout time.Duration // of one export with all its retries
+}
+
+// processor is a span processor for CPUs that are frozen between requests. Ended spans wait in a bounded ring. One
+// worker exports them when a batch is full, when the last request in flight ends, or when the oldest has waited too
+// long. Whoever ends a span never waits for the exporter: a full ring drops the span and counts it.
+type processor struct {
+	limits   limits
+	delivery *delivery
+
+	inFlight atomic.Int64
+	dropped  atomic.Int64
+	wake     chan struct{} // holds one token when the worker has to look
+	exporter chan struct{} // holds one token; whoever took it owns the fields below and may export
+
+	mu     sync.Mutex
+	ring   []sdktrace.ReadOnlySpan
+	head   int
+	length atomic.Int64 // written under mu
+	closed bool
+	abort  context.CancelFunc // ends the worker's export under way
+
+	batch []sdktrace.ReadOnlySpan // taken from the ring, not yet delivered
+	begun time.Time               // of the last export
+}
+
+func newProcessor(l limits, d *delivery) *processor {
+	p := &processor{
+		limits:   l,
+		delivery: d,
+		wake:     make(chan struct{}, 1),
+		exporter: make(chan struct{}, 1),
+		ring:     make([]sdktrace.ReadOnlySpan, l.queue),
+		batch:    make([]sdktrace.ReadOnlySpan, 0, l.batch),
+		abort:    func() {},
+	}
+	d.dropped = &p.dropped
+	p.exporter <- struct{}{}
+	return p
+}
+
+// OnStart does nothing.
+func (p *processor) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+
+// OnEnd queues an ended span, or drops and counts it.
+func (p *processor) OnEnd(span sdktrace.ReadOnlySpan) {
+	p.mu.Lock()
+	n := int(p.length.Load())
+	if n == len(p.ring) || p.closed {
+		p.mu.Unlock()
+		p.dropped.Add(1)
+		return
+	}
+	p.ring[(p.head+n)%len(p.ring)] = span
+	n++
+	p.length.Store(int64(n))
+	p.mu.Unlock()
+	if n == 1 || n == p.limits.batch {
+		p.notify()
+	}
+}
+
+func (p *processor) requestEnded() {
+	if p.inFlight.Add(-1) == 0 && p.length.Load() > 0 {
+		p.notify()
+	}
+}
+
+func (p *processor) notify() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the worker. It returns when ctx ends; spans that still wait are Shutdown's.
+func (p *processor) run(ctx context.Context) {
+	exports, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, abort) })()
+	p.mu.Lock()
+	p.abort = abort
+	p.mu.Unlock()
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	for ctx.Err() == nil {
+		wait, any := p.due(time.Now())
+		if any && wait <= 0 {
+			p.exportOnce(ctx, exports)
+			continue
+		}
+		if !any {
+			wait = time.Hour
+		}
+		alarm.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-p.wake:
+		case <-alarm.C:
+		}
+	}
+}
+
+// due says how long the next export has to wait, if there is any to make. It compares with the clock, because timers
+// stand still with the CPU.
+func (p *processor) due(now time.Time) (wait time.Duration, any bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := int(p.length.Load())
+	switch {
+	case n == 0 || p.closed:
+		return 0, false
+	case n >= p.limits.batch:
+		return 0, true
+	case p.inFlight.Load() == 0:
+		return idleGap - now.Sub(p.begun), true
+	}
+	return p.limits.delay - now.Sub(p.ring[p.head].EndTime()), true
+}
+
+// exportOnce exports one batch, unless Shutdown is about to do it.
+func (p *processor) exportOnce(ctx, exports context.Context) {
+	select {
+	case <-p.exporter:
+	case <-ctx.Done():
+		return
+	}
+	defer func() { p.exporter <- struct{}{} }()
+	p.mu.Lock()
+	p.begun = time.Now()
+	p.mu.Unlock()
+	p.export(exports)
+}
+
+// export takes the next batch and delivers it. When ctx is cancelled in between the batch stays and is the next again.
+func (p *processor) export(ctx context.Context) {
+	if len(p.batch) == 0 {
+		p.take()
+	}
+	if !p.delivery.deliver(ctx, p.batch, p.limits.timeout) {
+		return
+	}
+	clear(p.batch)
+	p.batch = p.batch[:0]
+}
+
+// take moves the oldest spans from the ring to the batch.
+func (p *processor) take() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := min(int(p.length.Load()), p.limits.batch)
+	for range n {
+		p.batch = append(p.batch, p.ring[p.head])
+		p.ring[p.head] = nil
+		p.head = (p.head + 1) % len(p.ring)
+	}
+	p.length.Add(int64(-n))
+}
+
+// ForceFlush exports all spans that ended before, for as long as ctx allows.
+func (p *processor) ForceFlush(ctx context.Context) error {
+	select {
+	case <-p.exporter:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { p.exporter <- struct{}{} }()
+	for len(p.batch) > 0 || p.length.Load() > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		p.export(ctx)
+	}
+	return nil
+}
+
+// Shutdown takes no more spans and exports those that wait, for as long as ctx allows. The others are dropped and
+// counted. An export of the worker that is under way gets half of that time.
+func (p *processor) Shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	p.closed = true
+	abort := p.abort
+	p.mu.Unlock()
+	if end, ok := ctx.Deadline(); ok {
+		defer time.AfterFunc(time.Until(end)/2, abort).Stop()
+	}
+	flushErr := p.ForceFlush(ctx)
+	p.abandon(abort)
+	return errors.Join(flushErr, p.delivery.exporter.Shutdown(ctx))
+}
+
+// abandon counts what nobody will export any more.
+func (p *processor) abandon(abort context.CancelFunc) {
+	abort()
+	<-p.exporter
+	defer func() { p.exporter <- struct{}{} }()
+	for len(p.batch) > 0 || p.length.Load() > 0 {
+		p.dropped.Add(int64(len(p.batch)))
+		p.batch = p.batch[:0]
+		p.take()
+	}
+}

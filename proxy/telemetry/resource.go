@@ -1,0 +1,120 @@
+package telemetry
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/pillion-lb/pillion/config"
+)
+
+// resourceWait is how long the first export waits for what metadata has to say about us.
+const resourceWait = time.Second
+
+// newResource is what the environment alone says about us. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME, which the
+// SDK reads, win over all else.
+func newResource(ctx context.Context, cfg *config.Config, version string) (*resource.Resource, error) {
+	name := cfg.Platform.Service
+	if name == "" {
+		name = "pillion"
+	}
+	attrs := append(platformAttributes(cfg.Platform),
+		semconv.ServiceName(name),
+		semconv.ServiceInstanceID(uuid.NewString()),
+	)
+	if version != "" {
+		attrs = append(attrs, semconv.ServiceVersion(version))
+	}
+	return resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(attrs...),
+		resource.WithFromEnv(),
+	)
+}
+
+// platformAttributes are those that need no question to anybody.
+func platformAttributes(p config.Platform) []attribute.KeyValue {
+	var attrs []attribute.KeyValue
+	if p.CloudRun() {
+		attrs = append(attrs, semconv.CloudProviderGCP, semconv.CloudPlatformGCPCloudRun, semconv.FaaSName(p.Service))
+		if p.Revision != "" {
+			attrs = append(attrs, semconv.FaaSVersion(p.Revision))
+		}
+		if p.ProjectID != "" {
+			attrs = append(attrs, semconv.CloudAccountID(p.ProjectID))
+		}
+	}
+	if p.Kubernetes {
+		attrs = append(attrs, podAttributes()...)
+	}
+	return attrs
+}
+
+// podAttributes are what Kubernetes lets every container know: its pod's name is the host name, its namespace is mounted
+// with the service account.
+func podAttributes() []attribute.KeyValue {
+	var attrs []attribute.KeyValue
+	if pod, err := os.Hostname(); err == nil {
+		attrs = append(attrs, semconv.K8SPodName(pod))
+	}
+	namespace, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err == nil && len(namespace) > 0 {
+		attrs = append(attrs, semconv.K8SNamespaceName(string(namespace)))
+	}
+	return attrs
+}
+
+// lateResource is a resource that is completed after the start, since nothing may delay the start. The SDK fixes a
+// provider's resource when the provider is made, so exporters replace it.
+type lateResource struct {
+	base    *resource.Resource
+	waiting bool // metadata is asked
+	waited  bool // of the one who awaits
+	ready   chan struct{}
+	full    *resource.Resource // written before ready is closed
+}
+
+// newLateResource is base until it is completed, which happens only when waiting.
+func newLateResource(base *resource.Resource, waiting bool) *lateResource {
+	return &lateResource{base: base, waiting: waiting, ready: make(chan struct{})}
+}
+
+// complete adds attributes, without replacing any, and ends the waiting. It is called at most once.
+func (l *lateResource) complete(attrs []attribute.KeyValue) {
+	if full, err := resource.Merge(resource.NewSchemaless(attrs...), l.base); err == nil && len(attrs) > 0 {
+		l.full = full
+	}
+	close(l.ready)
+}
+
+// await returns the full resource, or nil for the one that the provider has. The first call waits for a moment, later
+// ones never do. One goroutine at a time may call it.
+func (l *lateResource) await(ctx context.Context) *resource.Resource {
+	if !l.waiting {
+		return nil
+	}
+	if !l.waited {
+		l.waited = true
+		select {
+		case <-l.ready:
+		case <-ctx.Done():
+		case <-time.After(resourceWait):
+		}
+	}
+	return l.now()
+}
+
+// now returns the full resource if it is known, else nil. It never waits.
+func (l *lateResource) now() *resource.Resource {
+	select {
+	case <-l.ready:
+		return l.full
+	default:
+		return nil
+	}
+}
