@@ -1,0 +1,270 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// backendOptions tell a backend process what to be. They travel as JSON in its
+// first argument; it answers with one JSON line, the list of its addresses.
+type backendOptions struct {
+	Count int    // listening sockets; each is one backend
+	Cert  string // PEM files; with them the backends speak TLS
+	Key   string
+	GRPC  bool // HTTP/2 in clear text, answering unary calls
+}
+
+// runBackends is the main function of the process that plays all backends.
+func runBackends(arg string) error {
+	var opts backendOptions
+	if err := json.Unmarshal([]byte(arg), &opts); err != nil {
+		return err
+	}
+	listeners, addrs, err := listenMany(opts.Count)
+	if err != nil {
+		return err
+	}
+	go exitWithParent()
+	if err := json.NewEncoder(os.Stdout).Encode(addrs); err != nil {
+		return err
+	}
+	switch {
+	case opts.GRPC:
+		return serveGRPC(listeners)
+	case opts.Cert != "":
+		return serveTLS(listeners, opts.Cert, opts.Key)
+	}
+	return serveRaw(listeners)
+}
+
+// exitWithParent ends a child process when the bench is gone: its end of the
+// standard input closes.
+func exitWithParent() {
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
+// listenMany opens n listeners. Up to three share 127.0.0.1; more get
+// addresses of their own, so that they are n different hosts to a proxy.
+func listenMany(n int) ([]*net.TCPListener, []string, error) {
+	var listeners []*net.TCPListener
+	var addrs []string
+	for i := range n {
+		ip := net.IPv4(127, 0, 0, 1)
+		if n > 3 {
+			ip = net.IPv4(127, 0, byte(1+i/250), byte(1+i%250))
+		}
+		l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: ip})
+		if err != nil {
+			return nil, nil, err
+		}
+		listeners = append(listeners, l)
+		addrs = append(addrs, l.Addr().String())
+	}
+	return listeners, addrs, nil
+}
+
+// rawBackend serves all listeners and connections from one epoll loop.
+type rawBackend struct {
+	poll    *poller
+	listen  map[int]bool
+	conns   map[int]*backendConn
+	answers map[int]*answer
+	scratch []byte
+	now     time.Time
+}
+
+type backendConn struct {
+	fd      int
+	partial []byte // an incomplete head
+	upload  int64  // body bytes still to come
+	req     request
+	out     []byte // what the socket did not take yet
+}
+
+// serveRaw runs until an unexpected error of the poller.
+func serveRaw(listeners []*net.TCPListener) error {
+	poll, err := newPoller()
+	if err != nil {
+		return err
+	}
+	b := &rawBackend{poll: poll, listen: map[int]bool{}, conns: map[int]*backendConn{},
+		answers: map[int]*answer{}, scratch: make([]byte, 256<<10)}
+	for _, l := range listeners {
+		f, err := l.File()
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		fd := int(f.Fd())
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return err
+		}
+		b.listen[fd] = true
+		if err := poll.add(fd); err != nil {
+			return err
+		}
+	}
+	return b.loop()
+}
+
+func (b *rawBackend) loop() error {
+	for {
+		events, err := b.poll.wait(-1)
+		if err != nil {
+			return err
+		}
+		b.now = time.Now()
+		for _, ev := range events {
+			fd := int(ev.Fd)
+			if b.listen[fd] {
+				b.accept(fd)
+				continue
+			}
+			if c := b.conns[fd]; c != nil {
+				if err := b.serve(c, ev.Events); err != nil {
+					b.drop(c, err)
+				}
+			}
+		}
+	}
+}
+
+func (b *rawBackend) accept(listener int) {
+	fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	if err != nil {
+		return
+	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if b.poll.add(fd) != nil {
+		_ = unix.Close(fd)
+		return
+	}
+	b.conns[fd] = &backendConn{fd: fd}
+}
+
+// drop closes a connection and says why, unless the proxy simply left.
+func (b *rawBackend) drop(c *backendConn, why error) {
+	if why != io.EOF && why != unix.ECONNRESET && why != unix.EPIPE {
+		fmt.Fprintln(os.Stderr, "bench backend:", why)
+	}
+	delete(b.conns, c.fd)
+	_ = unix.Close(c.fd)
+}
+
+func (b *rawBackend) serve(c *backendConn, events uint32) error {
+	if events&unix.EPOLLOUT != 0 {
+		return b.flush(c)
+	}
+	if c.upload > 0 {
+		return b.takeBody(c)
+	}
+	n := copy(b.scratch, c.partial)
+	m, err := receive(c.fd, b.scratch[n:])
+	if again(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if m == 0 {
+		return io.EOF
+	}
+	return b.takeHeads(c, b.scratch[:n+m])
+}
+
+// takeHeads answers every whole request in buf and keeps what is incomplete.
+func (b *rawBackend) takeHeads(c *backendConn, buf []byte) error {
+	for len(buf) > 0 {
+		i := bytes.Index(buf, blankLine)
+		if i < 0 {
+			break
+		}
+		req, err := parseRequest(buf[:i+len(blankLine)])
+		if err != nil {
+			return err
+		}
+		buf = buf[i+len(blankLine):]
+		taken := min(int64(len(buf)), req.upload)
+		buf = buf[taken:]
+		c.req, c.upload = req, req.upload-taken
+		if c.upload > 0 {
+			break
+		}
+		if err := b.reply(c); err != nil {
+			return err
+		}
+	}
+	c.partial = append(c.partial[:0], buf...)
+	return nil
+}
+
+func (b *rawBackend) takeBody(c *backendConn) error {
+	// With MSG_TRUNC the length alone counts, but the buffer has to be real
+	// where a kernel does not know the flag for TCP.
+	n, err := discard(c.fd, b.scratch[:min(c.upload, int64(len(b.scratch)))])
+	if again(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("an upload cut %d bytes early", c.upload)
+	}
+	c.upload -= int64(n)
+	if c.upload == 0 {
+		return b.reply(c)
+	}
+	return nil
+}
+
+func (b *rawBackend) reply(c *backendConn) error {
+	a := b.answers[c.req.answer]
+	if a == nil {
+		a = newAnswer(c.req.answer)
+		b.answers[c.req.answer] = a
+	}
+	out := a.stamp(b.now)
+	n, err := send(c.fd, out)
+	if err != nil && !again(err) {
+		return err
+	}
+	if n < len(out) {
+		c.out = out[n:]
+		return b.poll.watch(c.fd, true)
+	}
+	return b.finish(c)
+}
+
+func (b *rawBackend) flush(c *backendConn) error {
+	n, err := send(c.fd, c.out)
+	if again(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.out = c.out[n:]
+	if len(c.out) > 0 {
+		return nil
+	}
+	if err := b.poll.watch(c.fd, false); err != nil {
+		return err
+	}
+	return b.finish(c)
+}
+
+func (b *rawBackend) finish(c *backendConn) error {
+	if c.req.close {
+		return io.EOF
+	}
+	return nil
+}

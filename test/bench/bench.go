@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// bench holds what all cases share.
+type bench struct {
+	at       cores
+	rounds   int
+	duration time.Duration
+	starts   int
+	dir      string
+	strace   string // empty: not installed
+	peers    []peer
+	skipped  []string
+
+	backends map[backendOptions][]string
+	sink     string
+	children []*process
+}
+
+// newBench pins this process and starts what every case needs.
+func newBench(dir string) (*bench, error) {
+	at, err := pickCores()
+	if err != nil {
+		return nil, err
+	}
+	if err := pinSelf(at.Load); err != nil {
+		return nil, err
+	}
+	if err := raiseFileLimit(); err != nil {
+		return nil, err
+	}
+	b := &bench{at: at, dir: dir, backends: map[backendOptions][]string{}}
+	if err := writeCerts(dir); err != nil {
+		return nil, err
+	}
+	sink, addrs, err := spawnListening(roleSink, nil, at)
+	if err != nil {
+		return nil, err
+	}
+	b.children = append(b.children, sink)
+	b.sink = addrs[0]
+	return b, nil
+}
+
+func (b *bench) close() {
+	for _, c := range b.children {
+		c.stop()
+	}
+}
+
+// peer finds a peer by name.
+func (b *bench) peer(name string) (peer, bool) {
+	for _, p := range b.peers {
+		if p.name == name {
+			return p, true
+		}
+	}
+	return peer{}, false
+}
+
+// setup prepares a proxy's instructions; backends of one kind are started once.
+func (b *bench) setup(opts backendOptions, tls bool) (setup, error) {
+	if tls {
+		opts.Cert, opts.Key = filepath.Join(b.dir, "cert.pem"), filepath.Join(b.dir, "key.pem")
+	}
+	if b.backends[opts] == nil {
+		p, addrs, err := spawnListening(roleBackend, opts, b.at)
+		if err != nil {
+			return setup{}, err
+		}
+		b.children = append(b.children, p)
+		b.backends[opts] = addrs
+	}
+	listen, err := freeAddr()
+	if err != nil {
+		return setup{}, err
+	}
+	dir, err := os.MkdirTemp(b.dir, "proxy-")
+	if err != nil {
+		return setup{}, err
+	}
+	return setup{Listen: listen, Backends: b.backends[opts], TLS: tls, GRPC: opts.GRPC,
+		CA: filepath.Join(b.dir, "ca.pem"), Dir: dir, Sink: b.sink}, nil
+}
+
+// freeAddr is a loopback address that nobody listens on right now.
+func freeAddr() (netip.AddrPort, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer l.Close()
+	return netip.ParseAddrPort(l.Addr().String())
+}
+
+// addPeer keeps a peer, or says why it is left out.
+func (b *bench) addPeer(name string, p peer, err error) {
+	if err != nil {
+		b.skipped = append(b.skipped, fmt.Sprintf("%s is skipped: %v", name, err))
+		return
+	}
+	b.peers = append(b.peers, p)
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// idleConnections is how many clients stay connected in the case idle10k.
+const idleConnections = 10_000
+
+// runIdle measures the memory of a proxy at rest, and what each of many
+// connections adds that has had one exchange and waits for the next.
+func runIdle(b *bench, c benchCase) (*caseResult, error) {
+	res := &caseResult{Name: c.name, Title: c.title, Columns: []metric{resident, perConn}}
+	for _, p := range b.peers {
+		if p.name == "pillion-sampled" {
+			continue
+		}
+		r := &entryResult{Name: p.name}
+		res.Entries = append(res.Entries, r)
+		if err := b.idle(p, r); err != nil {
+			r.Failure = err.Error()
+			fmt.Fprintf(os.Stderr, "%s: %v\n", p.name, err)
+		}
+	}
+	return res, nil
+}
+
+func (b *bench) idle(p peer, r *entryResult) error {
+	proc, s, err := b.startPlain(p)
+	if err != nil {
+		return err
+	}
+	defer proc.stop()
+	pids, err := family(proc.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	before, err := readMemory(pids)
+	if err != nil {
+		return err
+	}
+	l, err := newLoad(s.Listen, loadSpec{Connections: idleConnections, Answer: 128, Filler: defaultCookie})
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	time.Sleep(settle)
+	after, err := readMemory(pids)
+	if err != nil {
+		return err
+	}
+	r.add(resident, mebibytes(before.Resident))
+	r.add(perConn, float64(after.Resident-before.Resident)/1024/idleConnections)
+	// Nobody may have been dropped to save memory.
+	if res, err := l.runCount(idleConnections); err != nil || res.Requests != idleConnections {
+		return errors.Join(fmt.Errorf("%d of %d connections still answer", res.Requests, idleConnections), err)
+	}
+	return nil
+}
+
+// settle is the time a proxy gets to give memory back.
+const settle = 3 * time.Second
+
+// startPlain starts a proxy with three backends and lets it come to rest.
+func (b *bench) startPlain(p peer) (*process, setup, error) {
+	s, err := b.setup(backendOptions{Count: 3}, false)
+	if err != nil {
+		return nil, s, err
+	}
+	proc, err := p.start(s, b.at)
+	if err != nil {
+		return nil, s, err
+	}
+	if err := proc.awaitAnswer(s.Listen, startLimit); err != nil {
+		proc.stop()
+		return nil, s, err
+	}
+	time.Sleep(settle / 3)
+	return proc, s, nil
+}
+
+// runStart measures the time from exec to the first right answer, many times.
+func runStart(b *bench, c benchCase) (*caseResult, error) {
+	res := &caseResult{Name: c.name, Title: c.title, Columns: []metric{startup}}
+	for _, p := range b.peers {
+		if p.name == "pillion-sampled" {
+			continue
+		}
+		r := &entryResult{Name: p.name}
+		res.Entries = append(res.Entries, r)
+		for range b.starts {
+			took, err := b.startOnce(p)
+			if err != nil {
+				r.Failure = err.Error()
+				fmt.Fprintf(os.Stderr, "%s: %v\n", p.name, err)
+				break
+			}
+			r.add(startup, float64(took.Nanoseconds())/1e6)
+		}
+	}
+	return res, nil
+}
+
+func (b *bench) startOnce(p peer) (time.Duration, error) {
+	s, err := b.setup(backendOptions{Count: 3}, false)
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	proc, err := p.start(s, b.at)
+	if err != nil {
+		return 0, err
+	}
+	defer proc.stop()
+	err = proc.awaitAnswer(s.Listen, startLimit)
+	return time.Since(begin), err
+}
+
+// runSize compares program files. The Go peers' is this bench itself; nginx
+// and HAProxy use shared libraries that do not count.
+func runSize(b *bench, c benchCase) (*caseResult, error) {
+	res := &caseResult{Name: c.name, Title: c.title, Columns: []metric{size}}
+	for _, p := range b.peers {
+		if p.name == "pillion-sampled" || p.name == roleReverseProxy || p.name == roleArticle {
+			continue
+		}
+		path, err := filepath.EvalSymlinks(p.binary)
+		if err != nil {
+			return nil, err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		r := &entryResult{Name: p.name}
+		r.add(size, mebibytes(info.Size()))
+		res.Entries = append(res.Entries, r)
+	}
+	return res, nil
+}

@@ -1,0 +1,396 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// loadSpec says what clients do.
+type loadSpec struct {
+	Connections int
+	Rate        int  // requests per second at fixed times; 0 is a closed loop
+	NewEach     bool // a new connection for every request
+	Answer      int  // body bytes asked for
+	Upload      int  // body bytes sent
+	Sessions    int  // cookies per connection, used in turn; 0 means 1
+	Filler      int  // length of the cookie for a proxy that sets none
+	Idle        bool // connections stay open without requests
+}
+
+// loadResult is what one measured period gave.
+type loadResult struct {
+	Requests int
+	Elapsed  time.Duration
+	P50, P99 time.Duration
+}
+
+// load is a set of clients of one proxy, driven from one epoll loop on one
+// thread. It is not safe for concurrent use.
+//
+// Latency is the time from sending a request to the last byte of its answer;
+// at a fixed rate it starts at the moment the request was due, so that a slow
+// proxy cannot hide by delaying the load.
+type load struct {
+	spec    loadSpec
+	target  unix.SockaddrInet4
+	host    string
+	poll    *poller
+	conns   []*clientConn
+	byFD    map[int]*clientConn
+	scratch []byte
+	upload  []byte
+
+	times    histogram
+	done     int
+	inFlight int
+	source   byte // rotates client addresses when every request connects anew
+}
+
+// clientConn is one client.
+type clientConn struct {
+	fd       int
+	requests [][]byte // one per session
+	next     int
+	out      []byte // what of the request the socket did not take yet
+	tail     []byte // the upload that follows out
+	partial  []byte // an incomplete response head
+	left     int64  // body bytes still to come
+	inBody   bool
+	ended    bool // the answer is complete, the proxy's close is awaited
+	blocked  bool // the socket is full and watched for room
+	begun    time.Time
+}
+
+// newLoad opens the connections. The first exchange of each is checked byte by
+// byte, and gives the session cookies that all later requests carry.
+func newLoad(addr netip.AddrPort, spec loadSpec) (*load, error) {
+	poll, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &load{spec: spec, poll: poll, host: addr.String(), byFD: map[int]*clientConn{},
+		target: unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}, scratch: make([]byte, 256<<10)}
+	if spec.Upload > 0 {
+		l.upload = body(spec.Upload)
+	}
+	for range spec.Connections {
+		if err := l.open(); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func (l *load) open() error {
+	c := &clientConn{}
+	if err := l.connect(c); err != nil {
+		return err
+	}
+	l.conns = append(l.conns, c)
+	for range max(l.spec.Sessions, 1) {
+		cookie, err := l.firstExchange(c)
+		if err != nil {
+			return fmt.Errorf("first exchange: %w", err)
+		}
+		c.requests = append(c.requests, requestHead(l.host, l.spec, cookie))
+	}
+	return nil
+}
+
+// connect blocks; on the loopback the handshake is done within the call.
+func (l *load) connect(c *clientConn) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if l.spec.NewEach {
+		// Many client addresses, or the ports of one would run out.
+		l.source = l.source%200 + 1
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 200, l.source}}); err != nil {
+			_ = unix.Close(fd)
+			return err
+		}
+	}
+	if err := unix.Connect(fd, &l.target); err != nil {
+		_ = unix.Close(fd)
+		return fmt.Errorf("connect: %w", err)
+	}
+	if err := l.poll.add(fd); err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
+	c.fd = fd
+	l.byFD[fd] = c
+	return nil
+}
+
+func (l *load) disconnect(c *clientConn) {
+	delete(l.byFD, c.fd)
+	_ = unix.Close(c.fd)
+	c.fd = -1
+}
+
+func (l *load) close() {
+	for _, c := range l.conns {
+		if c.fd >= 0 {
+			l.disconnect(c)
+		}
+	}
+	_ = l.poll.close()
+}
+
+// runFor loads the proxy for d and then waits for the answers under way.
+func (l *load) runFor(d time.Duration) (loadResult, error) {
+	return l.run(d, 1<<62)
+}
+
+// runCount sends n requests.
+func (l *load) runCount(n int) (loadResult, error) {
+	return l.run(time.Hour, n)
+}
+
+// stuck is how long the load waits for any event before it gives up.
+const stuck = 20 * time.Second
+
+func (l *load) run(d time.Duration, limit int) (loadResult, error) {
+	l.times, l.done, l.inFlight = histogram{}, 0, 0
+	start := time.Now()
+	next := closedLoop(l, start.Add(d), limit)
+	if l.spec.Rate > 0 {
+		timed, err := newSchedule(l, start, d, limit)
+		if err != nil {
+			return loadResult{}, err
+		}
+		defer timed.close()
+		next = timed
+	}
+	if err := next.start(); err != nil {
+		return loadResult{}, err
+	}
+	for !next.over() {
+		if err := l.step(next); err != nil {
+			return loadResult{}, err
+		}
+	}
+	return loadResult{Requests: l.done, Elapsed: time.Since(start),
+		P50: l.times.quantile(0.5), P99: l.times.quantile(0.99)}, nil
+}
+
+// pacer decides when a free connection sends its next request.
+type pacer interface {
+	start() error
+	// free is called with a connection whose exchange has ended.
+	free(c *clientConn, now time.Time) error
+	// tick is called for events of a descriptor that is no connection.
+	tick(fd int) error
+	over() bool
+}
+
+func (l *load) step(next pacer) error {
+	events, err := l.poll.wait(int(stuck.Milliseconds()))
+	if err != nil {
+		return err
+	}
+	if len(events) == 0 {
+		return fmt.Errorf("no answer for %v, %d requests open", stuck, l.inFlight)
+	}
+	for _, ev := range events {
+		c := l.byFD[int(ev.Fd)]
+		if c == nil {
+			if err := next.tick(int(ev.Fd)); err != nil {
+				return err
+			}
+			continue
+		}
+		ended, err := l.progress(c, ev.Events)
+		if err != nil {
+			return fmt.Errorf("after %d requests: %w", l.done, err)
+		}
+		if !ended {
+			continue
+		}
+		if err := next.free(c, time.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin sends the next request of c; its latency counts from due.
+func (l *load) begin(c *clientConn, due time.Time) error {
+	if l.spec.NewEach {
+		if err := l.connect(c); err != nil {
+			return err
+		}
+	}
+	c.begun = due
+	c.out = c.requests[c.next]
+	c.next = (c.next + 1) % len(c.requests)
+	if l.spec.Upload > maxJoined {
+		c.tail = l.upload
+	}
+	l.inFlight++
+	return l.flush(c)
+}
+
+func (l *load) flush(c *clientConn) error {
+	for {
+		if len(c.out) == 0 {
+			if len(c.tail) == 0 {
+				return l.wantWrite(c, false)
+			}
+			c.out, c.tail = c.tail, nil
+		}
+		n, err := send(c.fd, c.out)
+		c.out = c.out[n:]
+		if again(err) {
+			return l.wantWrite(c, true)
+		}
+		if err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+	}
+}
+
+func (l *load) wantWrite(c *clientConn, on bool) error {
+	if c.blocked == on {
+		return nil
+	}
+	c.blocked = on
+	return l.poll.watch(c.fd, on)
+}
+
+// progress moves one exchange on and reports whether it has ended.
+func (l *load) progress(c *clientConn, events uint32) (bool, error) {
+	if events&unix.EPOLLOUT != 0 {
+		return false, l.flush(c)
+	}
+	if c.inBody && c.left > int64(len(l.scratch))/4 {
+		n, err := discard(c.fd, l.scratch[:min(c.left, int64(len(l.scratch)))])
+		return l.took(c, int64(n), err)
+	}
+	n := copy(l.scratch, c.partial)
+	m, err := receive(c.fd, l.scratch[n:])
+	if c.ended && (m == 0 && !again(err) || err == unix.ECONNRESET) {
+		l.disconnect(c)
+		c.ended = false
+		l.inFlight--
+		return true, nil
+	}
+	if err != nil || m == 0 || c.inBody {
+		return l.took(c, int64(m), err)
+	}
+	return l.takeHead(c, l.scratch[:n+m])
+}
+
+var errClosed = errors.New("the proxy closed a connection before the whole answer")
+
+// took counts body bytes.
+func (l *load) took(c *clientConn, n int64, err error) (bool, error) {
+	if again(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("receive: %w", err)
+	}
+	if n == 0 {
+		return false, errClosed
+	}
+	c.left -= n
+	if c.left < 0 {
+		return false, fmt.Errorf("%d bytes after the answer", -c.left)
+	}
+	return l.maybeEnd(c)
+}
+
+func (l *load) takeHead(c *clientConn, buf []byte) (bool, error) {
+	i := bytes.Index(buf, blankLine)
+	if i < 0 {
+		c.partial = append(c.partial[:0], buf...)
+		return false, nil
+	}
+	size, err := parseAnswer(buf[:i+len(blankLine)])
+	if err != nil {
+		return false, err
+	}
+	if size != l.wanted() {
+		return false, fmt.Errorf("an answer of %d bytes instead of %d", size, l.wanted())
+	}
+	c.partial = c.partial[:0]
+	c.inBody, c.left = true, size
+	rest := int64(len(buf) - i - len(blankLine))
+	if rest == 0 && size > 0 {
+		return false, nil
+	}
+	return l.took(c, rest, nil)
+}
+
+// wanted is the length of every right answer.
+func (l *load) wanted() int64 { return int64(l.spec.Answer) }
+
+func (l *load) maybeEnd(c *clientConn) (bool, error) {
+	if c.left > 0 {
+		return false, nil
+	}
+	if len(c.out)+len(c.tail) > 0 {
+		return false, errors.New("an answer before the whole request was taken")
+	}
+	c.inBody = false
+	l.done++
+	l.times.record(time.Since(c.begun))
+	if l.spec.NewEach {
+		c.ended = true
+		return false, nil
+	}
+	l.inFlight--
+	return true, nil
+}
+
+// firstExchange sends one request without a session cookie, compares the whole
+// answer with what the backend said, and returns the cookie it sets or, for a
+// proxy that sets none, one of the same size.
+func (l *load) firstExchange(c *clientConn) (string, error) {
+	spec := l.spec
+	spec.NewEach = false
+	out := append(requestHead(l.host, spec, ""), tailOf(spec)...)
+	if err := sendAll(c.fd, out); err != nil {
+		return "", err
+	}
+	head, got, err := readAnswer(c.fd, l.spec.Answer)
+	if err != nil {
+		return "", err
+	}
+	if !bytes.Equal(got, body(l.spec.Answer)) {
+		return "", errors.New("the body differs from what the backend sent")
+	}
+	if l.spec.NewEach && c.requests == nil {
+		defer l.disconnect(c)
+	}
+	if v, ok := field(head, "set-cookie"); ok {
+		pair, _, _ := bytes.Cut(v, []byte(";"))
+		return string(pair), nil
+	}
+	return filler(l.spec.Filler), nil
+}
+
+// filler is a cookie of n bytes that means nothing to anybody.
+func filler(n int) string {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	if n < 8 {
+		return ""
+	}
+	b := []byte("__lb_x0=")
+	for len(b) < n {
+		b = append(b, letters[rand.IntN(len(letters))])
+	}
+	return string(b)
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strings"
+)
+
+// newNginx is nginx as one would tune it for exactly this: one worker, large
+// keep-alive pools, nothing written to disk.
+func newNginx() (peer, error) {
+	path, err := installed("nginx")
+	if err != nil {
+		return peer{}, err
+	}
+	return peer{name: "nginx", binary: path, command: func(s setup) (*exec.Cmd, error) {
+		conf, err := nginxConfig(s)
+		if err != nil {
+			return nil, err
+		}
+		file, err := s.write("nginx.conf", conf)
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.Command(path, "-p", s.Dir, "-e", "stderr", "-c", file)
+		cmd.Env = environment()
+		return cmd, nil
+	}}, nil
+}
+
+func nginxConfig(s setup) (string, error) {
+	var servers strings.Builder
+	for _, b := range s.Backends {
+		fmt.Fprintf(&servers, "    server %s max_fails=0;\n", b)
+	}
+	account := ""
+	if os.Geteuid() == 0 {
+		me, err := user.Current()
+		if err != nil {
+			return "", err
+		}
+		account = "user " + me.Username + ";\n"
+	}
+	listen, location := s.Listen.String(), "proxy_pass "+s.scheme()+"://backends;\n      proxy_http_version 1.1;\n      proxy_set_header Connection \"\";"
+	if s.TLS {
+		location += "\n      proxy_ssl_trusted_certificate " + s.CA + ";\n      proxy_ssl_verify on;\n" +
+			"      proxy_ssl_name localhost;\n      proxy_ssl_protocols TLSv1.2 TLSv1.3;"
+	}
+	if s.GRPC {
+		listen, location = listen+" http2", "grpc_pass grpc://backends;"
+	}
+	buffers := "proxy_buffer_size 4k; proxy_buffers 32 4k;"
+	if s.Large {
+		buffers = "proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 512k; proxy_request_buffering off; client_body_buffer_size 256k;"
+	}
+	return fmt.Sprintf(nginxTemplate, account, s.Dir, s.Dir, s.Dir, s.Dir, s.Dir, s.Dir, buffers,
+		servers.String(), max(256, 2*len(s.Backends)), listen, location), nil
+}
+
+const nginxTemplate = `daemon off;
+%sworker_processes 1;
+worker_rlimit_nofile 20000;
+error_log stderr error;
+pid %s/nginx.pid;
+events { worker_connections 19000; }
+http {
+  access_log off;
+  client_body_temp_path %s/body;
+  proxy_temp_path %s/proxy;
+  fastcgi_temp_path %s/fastcgi;
+  uwsgi_temp_path %s/uwsgi;
+  scgi_temp_path %s/scgi;
+  keepalive_timeout 1h;
+  keepalive_requests 1000000000;
+  client_max_body_size 0;
+  client_body_buffer_size 16k;
+  proxy_max_temp_file_size 0;
+  %s
+  upstream backends {
+    random;
+%s    keepalive %d;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+  }
+  server {
+    listen %s backlog=4096;
+    location / {
+      %s
+    }
+  }
+}
+`

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+)
+
+// steadySpec is a case of measured rounds under load.
+type steadySpec struct {
+	load     loadSpec
+	backends int      // 0 means 3
+	large    bool     // bodies of many KiB: the peers' buffers may be large
+	tls      bool     // to the backends
+	grpc     bool     // loaded by h2load
+	only     []string // peers; all when empty
+	extras   []extra
+	traced   int // requests in the round that counts system calls; 0 means 4,000
+}
+
+// extra is one more row: a peer under other conditions than the case's.
+type extra struct {
+	name, of    string
+	connections int
+	backends    int
+}
+
+// entry is one row while it is measured: a running proxy and its load.
+type entry struct {
+	peer   peer
+	load   loadSpec
+	addr   netip.AddrPort
+	proc   *process
+	pids   []int
+	result *entryResult
+}
+
+func (e *entry) fail(err error) {
+	e.result.Failure = err.Error()
+	fmt.Fprintf(os.Stderr, "%s: %v\n", e.result.Name, err)
+}
+
+func (e *entry) ok() bool { return e.result.Failure == "" }
+
+func steady(name, title string, spec steadySpec) benchCase {
+	return benchCase{name: name, title: title, run: func(b *bench, c benchCase) (*caseResult, error) {
+		return b.runSteady(c, spec)
+	}}
+}
+
+var steadyColumns = []metric{rate, p50, p99, cpu, userCPU, systemCPU, calls, peak}
+
+// runSteady starts all entries side by side, loads them in turn, round after
+// round, and stops them. An idle proxy costs the one under load nothing.
+func (b *bench) runSteady(c benchCase, spec steadySpec) (*caseResult, error) {
+	res := &caseResult{Name: c.name, Title: c.title, Columns: steadyColumns}
+	entries, err := b.startEntries(spec)
+	defer func() {
+		for _, e := range entries {
+			if e.proc != nil {
+				e.proc.stop()
+			}
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		res.Entries = append(res.Entries, e.result)
+	}
+	for round := range b.rounds {
+		for i := range entries {
+			if e := entries[(i+round)%len(entries)]; e.ok() {
+				b.measure(e, spec)
+			}
+		}
+		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", c.name, round+1, b.rounds)
+	}
+	for _, e := range entries {
+		if e.ok() {
+			b.finish(e, spec)
+		}
+	}
+	return res, nil
+}
+
+// startEntries starts the backends and every proxy of a case.
+func (b *bench) startEntries(spec steadySpec) ([]*entry, error) {
+	var entries []*entry
+	filler := defaultCookie
+	for _, want := range b.wanted(spec) {
+		p, ok := b.peer(want.of)
+		if !ok {
+			continue
+		}
+		e := &entry{peer: p, load: spec.load, result: &entryResult{Name: want.name}}
+		entries = append(entries, e)
+		if want.connections > 0 {
+			e.load.Connections = want.connections
+		}
+		backends := max(spec.backends, 3)
+		if want.backends > 0 {
+			backends = want.backends
+		}
+		if err := b.startEntry(e, spec, backends); err != nil {
+			e.fail(err)
+			continue
+		}
+		if n := cookieLength(e.addr, spec); n > 0 {
+			filler = n
+		}
+	}
+	for _, e := range entries {
+		e.load.Filler = filler
+	}
+	if len(entries) == 0 {
+		return nil, errors.New("no peer for this case")
+	}
+	return entries, nil
+}
+
+// wanted lists the rows of a case: the peers, then the extras.
+func (b *bench) wanted(spec steadySpec) []extra {
+	var rows []extra
+	for _, p := range b.peers {
+		if len(spec.only) == 0 && p.name != "pillion-sampled" || slices.Contains(spec.only, p.name) {
+			rows = append(rows, extra{name: p.name, of: p.name})
+		}
+	}
+	return append(rows, spec.extras...)
+}
+
+func (b *bench) startEntry(e *entry, spec steadySpec, backends int) error {
+	s, err := b.setup(backendOptions{Count: backends, GRPC: spec.grpc}, spec.tls)
+	if err != nil {
+		return err
+	}
+	s.Large = spec.large
+	e.addr = s.Listen
+	if e.proc, err = e.peer.start(s, b.at); err != nil {
+		return err
+	}
+	ready := e.proc.awaitAnswer
+	if spec.grpc {
+		ready = e.proc.awaitListener
+	}
+	if err := ready(e.addr, startLimit); err != nil {
+		return err
+	}
+	e.pids, err = family(e.proc.cmd.Process.Pid)
+	return err
+}
+
+// startLimit is how long a proxy may take to its first answer.
+const startLimit = 15 * time.Second
+
+// defaultCookie is the length of the session cookie when Pillion is not there
+// to show its own.
+const defaultCookie = 90
+
+// cookieLength asks a proxy once for the cookie that it sets, if it does.
+func cookieLength(addr netip.AddrPort, spec steadySpec) int {
+	if spec.grpc {
+		return 0
+	}
+	l, err := newLoad(addr, loadSpec{Answer: 128})
+	if err != nil {
+		return 0
+	}
+	defer l.close()
+	c := &clientConn{}
+	if l.connect(c) != nil {
+		return 0
+	}
+	defer l.disconnect(c)
+	cookie, _ := l.firstExchange(c)
+	return len(cookie)
+}
+
+// measure is one round of one entry.
+func (b *bench) measure(e *entry, spec steadySpec) {
+	res, cost, err := b.measured(e, spec)
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	total, user, system := cost[1].since(cost[0])
+	n := float64(res.Requests)
+	micros := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
+	e.result.add(rate, n/res.Elapsed.Seconds())
+	e.result.add(p50, micros(res.P50))
+	e.result.add(p99, micros(res.P99))
+	e.result.add(cpu, micros(total)/n)
+	e.result.add(userCPU, micros(user)/n)
+	e.result.add(systemCPU, micros(system)/n)
+}
+
+// measured warms the proxy up on the connections that are then measured.
+func (b *bench) measured(e *entry, spec steadySpec) (res loadResult, cost [2]usage, err error) {
+	if spec.grpc {
+		return b.measuredGRPC(e)
+	}
+	l, err := newLoad(e.addr, e.load)
+	if err != nil {
+		return res, cost, err
+	}
+	defer l.close()
+	if _, err := l.runFor(b.duration / 5); err != nil {
+		return res, cost, err
+	}
+	if cost[0], err = readUsage(e.pids); err != nil {
+		return res, cost, err
+	}
+	if res, err = l.runFor(b.duration); err != nil {
+		return res, cost, err
+	}
+	cost[1], err = readUsage(e.pids)
+	if err == nil && res.Requests == 0 {
+		err = errors.New("not one request within a round")
+	}
+	return res, cost, err
+}
+
+// finish takes what is measured once: peak memory, then system calls, whose
+// tracer would spoil everything else.
+func (b *bench) finish(e *entry, spec steadySpec) {
+	m, err := readMemory(e.pids)
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	e.result.add(peak, mebibytes(m.Peak))
+	if b.strace == "" || spec.grpc {
+		return
+	}
+	perRequest, err := b.countCalls(e, spec)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: system calls are not counted: %v\n", e.result.Name, err)
+		return
+	}
+	e.result.add(calls, perRequest)
+}
+
+func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
