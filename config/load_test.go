@@ -1,0 +1,439 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+// nowhere is a machine that says nothing of its maker.
+var nowhere = fstest.MapFS{}
+
+// given loads the pairs on such a machine, with one backend unless the pairs name others.
+func given(pairs ...string) (*Config, []Problem) {
+	return load(append(slices.Clone(pairs), "LB_BACKENDS=:9000"), nowhere)
+}
+
+func accepted(t *testing.T, pairs ...string) *Config {
+	t.Helper()
+	c, problems := given(pairs...)
+	if len(problems) > 0 {
+		t.Fatalf("%q: %v", pairs, problems)
+	}
+	if len(c.Telemetry.Warnings) > 0 {
+		t.Fatalf("%q: %v", pairs, c.Telemetry.Warnings)
+	}
+	return c
+}
+
+// refused returns the one problem of the pairs.
+func refused(t *testing.T, pairs ...string) Problem {
+	t.Helper()
+	_, problems := given(pairs...)
+	if len(problems) != 1 {
+		t.Fatalf("%q: want one problem, got %q", pairs, problems)
+	}
+	return problems[0]
+}
+
+func TestLoad_EveryProblemIsToldAtOnceByTheVariablesName(t *testing.T) {
+	t.Parallel()
+	_, problems := load([]string{"LB_BACKENDS=ftp://x;http://;http://a/path", "LB_BAKENDS=x", "LB_RETRIES=many", "LB_CONNECT_TIMEOUT=5", "PORT=99999"}, nowhere)
+	var out strings.Builder
+	if err := Report(&out, problems); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	want := map[string]string{
+		"PORT":               `"99999" is out of range; accepted: a whole number from 1 to 65535; example: PORT='8080'`,
+		"LB_CONNECT_TIMEOUT": `"5" needs a unit: '5s'; accepted: a duration such as`,
+		"LB_RETRIES":         `"many" is not a whole number; accepted: a whole number from 0 to 10; example: LB_RETRIES='2'`,
+		"LB_BAKENDS":         "is not a variable of ours; the nearest is LB_BACKENDS",
+	}
+	if len(lines) != len(want) {
+		t.Errorf("want %d lines, got:\n%s", len(want), out.String())
+	}
+	for _, line := range lines {
+		name, rest, _ := strings.Cut(line, ": ")
+		if want[name] == "" || !strings.HasPrefix(rest, want[name]) {
+			t.Errorf("unexpected line %q", line)
+		}
+	}
+}
+
+func TestLoad_DefaultsAreThoseOfTheContract(t *testing.T) {
+	t.Parallel()
+	c := accepted(t)
+	c.settings = nil
+	status := StatusSet{}
+	for code := 200; code < 400; code++ {
+		status.Add(code)
+	}
+	want := &Config{
+		Process: Process{
+			Listen: ":8080", Role: Ingress, TrustedProxies: Trust{Setting: "none"},
+			HeaderTimeout: 10 * time.Second, StallTimeout: time.Minute, IdleTimeout: 620 * time.Second,
+			MaxHeaderBytes: 65536, DrainDelay: 3 * time.Second, DrainTimeout: 8 * time.Second,
+			LogLevel: slog.LevelInfo, AccessLog: "on", StatusPath: "/.lb/",
+		},
+		Service: Service{
+			Backends: []string{":9000"}, DiscoveryInterval: 30 * time.Second, Protocol: Auto, Policy: Random,
+			HostHeader: "auto", ConnectTimeout: 3 * time.Second, ResponseTimeout: time.Minute, QueueTimeout: time.Second,
+			Identity: "auto", IdentityHeader: "X-Serverless-Authorization", StartHold: -1,
+			Affinity: Affinity{CookieName: c.Service.Affinity.CookieName, KeyName: "/", SameSite: "lax"},
+			Health:   Health{Interval: 5 * time.Second, Timeout: 2 * time.Second, Healthy: 2, Unhealthy: 3, Status: status},
+			Eject:    Eject{Errors: 5, Rate: 0.7, Time: 10 * time.Second, Max: 1},
+			Retry:    Retry{Attempts: 1, Budget: 0.2, Buffer: 65536},
+		},
+		Telemetry: Telemetry{
+			TracesProtocol: "http/protobuf", MetricsProtocol: "http/protobuf", SamplerArg: 1,
+			Propagators: []string{"tracecontext", "baggage", "xcloudtrace"}, PlatformUnsampled: -1,
+		},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestLoad_EveryVariableReachesItsField(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		pair string
+		got  func(*Config) any
+		want any
+	}{
+		{"PORT=9", func(c *Config) any { return c.Process.Listen }, ":9"},
+		{"PORT=010", func(c *Config) any { return c.Process.Listen }, ":10"},
+		{"LB_LISTEN=[::1]:0", func(c *Config) any { return c.Process.Listen }, "[::1]:0"},
+		{"LB_ROLE=egress", func(c *Config) any { return c.Process.Listen }, "127.0.0.1:15001"},
+		{"LB_ROLE=Egress", func(c *Config) any { return c.Process.Role }, Egress},
+		{"LB_HEADER_TIMEOUT=1.5s", func(c *Config) any { return c.Process.HeaderTimeout }, 1500 * time.Millisecond},
+		{"LB_STALL_TIMEOUT=2m", func(c *Config) any { return c.Process.StallTimeout }, 2 * time.Minute},
+		{"LB_IDLE_TIMEOUT=1h", func(c *Config) any { return c.Process.IdleTimeout }, time.Hour},
+		{"LB_MAX_HEADER_BYTES=32KiB", func(c *Config) any { return c.Process.MaxHeaderBytes }, int64(32768)},
+		{"LB_MAX_BODY_BYTES=1GiB", func(c *Config) any { return c.Process.MaxBodyBytes }, int64(1 << 30)},
+		{"LB_MAX_BODY_BYTES=1048576", func(c *Config) any { return c.Process.MaxBodyBytes }, int64(1 << 20)},
+		{"LB_MAX_BODY_BYTES=off", func(c *Config) any { return c.Process.MaxBodyBytes }, int64(0)},
+		{"LB_MAX_CONNECTIONS=010", func(c *Config) any { return c.Process.MaxConnections }, 10},
+		{"LB_MAX_CONNECTIONS=none", func(c *Config) any { return c.Process.MaxConnections }, 0},
+		{"LB_DRAIN_DELAY=0", func(c *Config) any { return c.Process.DrainDelay }, time.Duration(0)},
+		{"LB_DRAIN_TIMEOUT=25s", func(c *Config) any { return c.Process.DrainTimeout }, 25 * time.Second},
+		{"LB_DRAIN_TIMEOUT=2s", func(c *Config) any { return c.Process.DrainDelay }, time.Second},
+		{"LB_LOG_LEVEL=warn", func(c *Config) any { return c.Process.LogLevel }, slog.LevelWarn},
+		{"LB_LOG_FORMAT=text", func(c *Config) any { return c.Process.LogFormat }, "text"},
+		{"LB_ACCESS_LOG=none", func(c *Config) any { return c.Process.AccessLog }, "off"},
+		{"LB_STATUS_PATH=/-/", func(c *Config) any { return c.Process.StatusPath }, "/-/"},
+		{"LB_STATUS_PATH=none", func(c *Config) any { return c.Process.StatusPath }, ""},
+		{"LB_STATUS_TOKEN=0123456789abcdef", func(c *Config) any { return c.Process.StatusToken.Value() }, "0123456789abcdef"},
+		{"LB_DISCOVERY_INTERVAL=5s", func(c *Config) any { return c.Service.DiscoveryInterval }, 5 * time.Second},
+		{"LB_PROTOCOL=h2c", func(c *Config) any { return c.Service.Protocol }, H2C},
+		{"LB_POLICY=round_robin", func(c *Config) any { return c.Service.Policy }, RoundRobin},
+		{"LB_HOST_HEADER=client", func(c *Config) any { return c.Service.HostHeader }, "client"},
+		{"LB_CONNECT_TIMEOUT=200ms", func(c *Config) any { return c.Service.ConnectTimeout }, 200 * time.Millisecond},
+		{"LB_RESPONSE_TIMEOUT=5m", func(c *Config) any { return c.Service.ResponseTimeout }, 5 * time.Minute},
+		{"LB_REQUEST_TIMEOUT=2m", func(c *Config) any { return c.Service.RequestTimeout }, 2 * time.Minute},
+		{"LB_REQUEST_TIMEOUT=None", func(c *Config) any { return c.Service.RequestTimeout }, time.Duration(0)},
+		{"LB_IDLE_CONN_TIMEOUT=30s", func(c *Config) any { return c.Service.IdleConnTimeout }, 30 * time.Second},
+		{"LB_MAX_IN_FLIGHT=80", func(c *Config) any { return c.Service.MaxInFlight }, 80},
+		{"LB_QUEUE_SIZE=9", func(c *Config) any { return c.Service.QueueSize }, 9},
+		{"LB_QUEUE_TIMEOUT=0s", func(c *Config) any { return c.Service.QueueTimeout }, time.Duration(0)},
+		{"LB_IDENTITY=none", func(c *Config) any { return c.Service.Identity }, "off"},
+		{"LB_IDENTITY=https://a.example", func(c *Config) any { return c.Service.Identity }, "https://a.example"},
+		{"LB_IDENTITY_HEADER=Authorization", func(c *Config) any { return c.Service.IdentityHeader }, "Authorization"},
+		{"LB_START_HOLD=0", func(c *Config) any { return c.Service.StartHold }, time.Duration(0)},
+		{"LB_SESSION_AFFINITY=cookie", func(c *Config) any { return c.Service.Affinity.Cookie }, true},
+		{"LB_SESSION_AFFINITY=off", func(c *Config) any { return c.Service.Affinity.Cookie }, false},
+		{"LB_AFFINITY_COOKIE=__Host-lb", func(c *Config) any { return c.Service.Affinity.CookieName }, "__Host-lb"},
+		{"LB_AFFINITY_TTL=12h", func(c *Config) any { return c.Service.Affinity.TTL }, 12 * time.Hour},
+		{"LB_AFFINITY_TTL=session", func(c *Config) any { return c.Service.Affinity.TTL }, time.Duration(0)},
+		{"LB_AFFINITY_IDLE=30m", func(c *Config) any { return c.Service.Affinity.Idle }, 30 * time.Minute},
+		{"LB_AFFINITY_STRICT=true", func(c *Config) any { return c.Service.Affinity.Strict }, true},
+		{"LB_AFFINITY_SAMESITE=none", func(c *Config) any { return c.Service.Affinity.SameSite }, "none"},
+		{"LB_HEALTH_CHECK=/healthz?full=1", func(c *Config) any { return c.Service.Health.Check }, "/healthz?full=1"},
+		{"LB_HEALTH_CHECK=grpc:shop.Cart", func(c *Config) any { return c.Service.Health.Check }, "grpc:shop.Cart"},
+		{"LB_HEALTH_CHECK=none", func(c *Config) any { return c.Service.Health.Check }, ""},
+		{"LB_HEALTH_CHECK_INTERVAL=10s", func(c *Config) any { return c.Service.Health.Interval }, 10 * time.Second},
+		{"LB_HEALTH_CHECK_TIMEOUT=1s", func(c *Config) any { return c.Service.Health.Timeout }, time.Second},
+		{"LB_HEALTH_CHECK_HEALTHY=4", func(c *Config) any { return c.Service.Health.Healthy }, 4},
+		{"LB_HEALTH_CHECK_UNHEALTHY=5", func(c *Config) any { return c.Service.Health.Unhealthy }, 5},
+		{"LB_HEALTH_CHECK_STATUS=204", func(c *Config) any { return c.Service.Health.Status.Has(204) && !c.Service.Health.Status.Has(200) }, true},
+		{"LB_PANIC_THRESHOLD=50%", func(c *Config) any { return c.Service.Health.Panic }, 0.5},
+		{"LB_SLOW_START=30s", func(c *Config) any { return c.Service.Health.SlowStart }, 30 * time.Second},
+		{"LB_EJECT_ERRORS=0", func(c *Config) any { return c.Service.Eject.Errors }, 0},
+		{"LB_EJECT_RATE=0", func(c *Config) any { return c.Service.Eject.Rate }, 0.0},
+		{"LB_EJECT_TIME=20s", func(c *Config) any { return c.Service.Eject.Time }, 20 * time.Second},
+		{"LB_EJECT_MAX=12.5%", func(c *Config) any { return c.Service.Eject.Max }, 0.125},
+		{"LB_RETRIES=0", func(c *Config) any { return c.Service.Retry.Attempts }, 0},
+		{"LB_RETRY_STATUS=502;503", func(c *Config) any { return c.Service.Retry.Status.Has(502) && c.Service.Retry.Status.Has(503) && !c.Service.Retry.Status.Has(504) }, true},
+		{"LB_RETRY_STATUS=none", func(c *Config) any { return c.Service.Retry.Status.Empty() }, true},
+		{"LB_RETRY_BUDGET=10%", func(c *Config) any { return c.Service.Retry.Budget }, 0.1},
+		{"LB_RETRY_BUFFER=1MiB", func(c *Config) any { return c.Service.Retry.Buffer }, int64(1 << 20)},
+		{"LB_TRACE_PLATFORM_UNSAMPLED=1%", func(c *Config) any { return c.Telemetry.PlatformUnsampled }, 0.01},
+		{"LB_TRACE_PLATFORM_UNSAMPLED=none", func(c *Config) any { return c.Telemetry.PlatformUnsampled }, -1.0},
+		{"OTEL_SDK_DISABLED=TRUE", func(c *Config) any { return c.Telemetry.Disabled }, true},
+		{"OTEL_SERVICE_NAME=shop", func(c *Config) any { return c.Telemetry.ServiceName + c.Service.Affinity.KeyName }, "shopshop/"},
+		{"OTEL_TRACES_EXPORTER=console", func(c *Config) any { return c.Telemetry.TracesExporter }, "console"},
+		{"OTEL_METRICS_EXPORTER=prometheus", func(c *Config) any { return c.Telemetry.MetricsExporter }, "prometheus"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318", func(c *Config) any { return c.Telemetry.TracesEndpoint && c.Telemetry.MetricsEndpoint }, true},
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://c:4318", func(c *Config) any { return c.Telemetry.TracesEndpoint && !c.Telemetry.MetricsEndpoint }, true},
+		{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc", func(c *Config) any { return c.Telemetry.TracesProtocol + c.Telemetry.MetricsProtocol }, "grpcgrpc"},
+		{"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=grpc", func(c *Config) any { return c.Telemetry.TracesProtocol + c.Telemetry.MetricsProtocol }, "http/protobufgrpc"},
+		{"OTEL_TRACES_SAMPLER=traceidratio", func(c *Config) any { return c.Telemetry.Sampler }, "traceidratio"},
+		{"OTEL_TRACES_SAMPLER_ARG=0.25", func(c *Config) any { return c.Telemetry.SamplerArg }, 0.25},
+		{"OTEL_PROPAGATORS=none", func(c *Config) any { return len(c.Telemetry.Propagators) }, 0},
+		{"OTEL_PROPAGATORS=baggage,tracecontext,baggage", func(c *Config) any { return fmt.Sprint(c.Telemetry.Propagators) }, "[baggage tracecontext]"},
+		{"K_SERVICE=shop", func(c *Config) any { return c.Platform.Service + c.Service.Affinity.KeyName }, "shopshop/"},
+		{"K_REVISION=shop-1", func(c *Config) any { return c.Platform.Revision }, "shop-1"},
+		{"KUBERNETES_SERVICE_HOST=10.0.0.1", func(c *Config) any { return c.Platform.Kubernetes }, true},
+		{"GOOGLE_CLOUD_PROJECT=p", func(c *Config) any { return c.Platform.ProjectID }, "p"},
+		{"GCE_METADATA_HOST=127.0.0.1:1", func(c *Config) any { return c.Platform.MetadataHost }, "127.0.0.1:1"},
+	}
+	for _, test := range tests {
+		t.Run(test.pair, func(t *testing.T) {
+			t.Parallel()
+			if got := test.got(accepted(t, test.pair)); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestLoad_AValueOutOfItsFormIsRefusedWithAReason(t *testing.T) {
+	t.Parallel()
+	for pair, reason := range map[string]string{
+		"PORT=0":                             "is out of range",
+		"PORT=http":                          "is not a whole number",
+		"PORT=0x50":                          "is not a whole number",
+		"PORT=-1":                            "is out of range",
+		"PORT=99999999999999999999":          "is out of range",
+		"LB_ROLE=sidecar":                    "is none of the accepted words",
+		"LB_LISTEN=8080":                     "needs a colon: ':8080'",
+		"LB_LISTEN=:http":                    "has a port that is no number",
+		"LB_LISTEN=:70000":                   "has a port that is no number",
+		"LB_LISTEN=http://a:80":              "is not an address",
+		"LB_TRUSTED_PROXIES=0":               "is out of range",
+		"LB_TRUSTED_PROXIES=10.0.0.0/33":     "is neither a preset nor a network",
+		"LB_TRUSTED_PROXIES=cloudrun;2":      "is neither a preset nor a network",
+		"LB_TRUSTED_PROXIES=;":               "names no network",
+		"LB_HEADER_TIMEOUT=0":                "is out of range",
+		"LB_HEADER_TIMEOUT=-5s":              "is out of range",
+		"LB_HEADER_TIMEOUT=5":                "needs a unit: '5s'",
+		"LB_HEADER_TIMEOUT=1.5":              "needs a unit: '1.5s'",
+		"LB_HEADER_TIMEOUT=five":             "is not a duration",
+		"LB_CONNECT_TIMEOUT=0s":              "is out of range",
+		"LB_CONNECT_TIMEOUT=none":            "is not a duration",
+		"LB_MAX_HEADER_BYTES=64KB":           "has an unknown unit",
+		"LB_MAX_HEADER_BYTES=1":              "is out of range",
+		"LB_MAX_HEADER_BYTES=-1KiB":          "is not a size",
+		"LB_MAX_HEADER_BYTES=KiB":            "is not a size",
+		"LB_MAX_BODY_BYTES=9999999999999GiB": "is out of range",
+		"LB_MAX_CONNECTIONS=0":               "is out of range",
+		"LB_LOG_LEVEL=loud":                  "is none of the accepted words",
+		"LB_STATUS_PATH=lb/":                 "does not begin and end with '/'",
+		"LB_STATUS_PATH=/lb":                 "does not begin and end with '/'",
+		"LB_STATUS_PATH=/l b/":               "holds a character",
+		"LB_STATUS_PATH=/?/":                 "holds a character",
+		"LB_AFFINITY_STRICT=yes":             "is none of the accepted words",
+		"LB_AFFINITY_COOKIE=a b":             "holds a character",
+		"LB_AFFINITY_COOKIE=a;b":             "holds a character",
+		"LB_IDENTITY_HEADER=X:Y":             "holds a character",
+		"LB_IDENTITY=http://a.example":       "is no audience",
+		"LB_IDENTITY=https://":               "is no audience",
+		"LB_HEALTH_CHECK=healthz":            "is no kind of health check",
+		"LB_HEALTH_CHECK=grpc:":              "is no kind of health check",
+		"LB_HEALTH_CHECK=/a b":               "holds a character",
+		"LB_HEALTH_CHECK_STATUS=399-200":     "runs backwards",
+		"LB_HEALTH_CHECK_STATUS=99":          "is outside 100 to 599",
+		"LB_HEALTH_CHECK_STATUS=2xx":         "is neither a status nor a range",
+		"LB_HEALTH_CHECK_STATUS=;":           "names no status",
+		"LB_EJECT_RATE=70":                   "needs a percent sign: '70%'",
+		"LB_EJECT_RATE=0.7":                  "needs a percent sign",
+		"LB_EJECT_RATE=101%":                 "is out of range",
+		"LB_EJECT_RATE=-1%":                  "is not a share",
+		"LB_EJECT_RATE=NaN%":                 "is not a share",
+		"LB_RETRIES=11":                      "is out of range",
+		"LB_CA_FILE=/nonexistent/ca.crt":     "names a file that does not exist",
+		"LB_CA_FILE=/":                       "names something that is not a file",
+		"LB_DRAIN_DELAY=9s":                  "ends no sooner than LB_DRAIN_TIMEOUT",
+		"LB_SECRET__BLUE=x":                  "has '__' in its name",
+		"LB_RETRIES__BLUE=1":                 "has '__' in its name",
+		"LB_CA_FILES=x":                      "the nearest is LB_CA_FILE",
+		"LB_AFFINITY_SECRET_FLIE=x":          "the nearest is LB_AFFINITY_SECRET_FILE",
+		"LB_RETREIS=1":                       "the nearest is LB_RETRIES",
+		"LB_POOL_PORT=8080":                  "is not a variable of ours",
+		"LB_STATUS_TOKEN=short":              "the value is too short",
+		"LB_AFFINITY_SECRET=short":           "the value is too short",
+		"LB_AFFINITY_SECRET=; ;":             "the value holds no key",
+	} {
+		t.Run(pair, func(t *testing.T) {
+			t.Parallel()
+			name, _, _ := strings.Cut(pair, "=")
+			p := refused(t, pair)
+			if p.Variable != name || !strings.Contains(p.Reason, reason) {
+				t.Errorf("got %q", p)
+			}
+		})
+	}
+}
+
+func TestLoad_EmptyAndBlankAreUnset(t *testing.T) {
+	t.Parallel()
+	c := accepted(t, "LB_RETRIES=", "LB_EJECT_ERRORS= ", "PORT=", "LB_BAKENDS=", "LB_AFFINITY_SECRET=", "LB_STATUS_TOKEN_FILE=")
+	if c.Service.Retry.Attempts != 1 || c.Service.Eject.Errors != 5 || c.Process.Listen != ":8080" || c.Service.Affinity.Secret != nil {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestLoad_BlanksAroundAValueAreDropped(t *testing.T) {
+	t.Parallel()
+	if c := accepted(t, "LB_RETRIES= 3\n"); c.Service.Retry.Attempts != 3 {
+		t.Errorf("got %d", c.Service.Retry.Attempts)
+	}
+}
+
+func TestLoad_ListsAreCutAtSemicolonsLinesAndCommas(t *testing.T) {
+	t.Parallel()
+	c, problems := load([]string{"LB_BACKENDS=http://a; http://b?name=x%2Cy ,http://c\n\n;http://d;"}, nowhere)
+	want := []string{"http://a", "http://b?name=x%2Cy", "http://c", "http://d"}
+	if len(problems) > 0 || !slices.Equal(c.Service.Backends, want) {
+		t.Errorf("got %q, %v", c.Service.Backends, problems)
+	}
+}
+
+func TestLoad_WithoutBackendsOnlyAMachineWithMetadataStarts(t *testing.T) {
+	t.Parallel()
+	google := fstest.MapFS{"product_name": {Data: []byte("Google Compute Engine\n")}}
+	tests := []struct {
+		name    string
+		environ []string
+		dmi     fs.FS
+		starts  bool
+	}{
+		{"anywhere", nil, nowhere, false},
+		{"compute engine", nil, google, true},
+		{"another maker", nil, fstest.MapFS{"product_name": {Data: []byte("Googlish")}}, false},
+		{"metadata host", []string{"GCE_METADATA_HOST=127.0.0.1:1"}, nowhere, true},
+		{"cloud run", []string{"K_SERVICE=a"}, google, false},
+		{"kubernetes", []string{"KUBERNETES_SERVICE_HOST=10.0.0.1"}, google, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, problems := load(test.environ, test.dmi)
+			if got := len(problems) == 0; got != test.starts {
+				t.Errorf("got %v", problems)
+			}
+			if !test.starts && (len(problems) != 1 || problems[0].Variable != "LB_BACKENDS") {
+				t.Errorf("got %v", problems)
+			}
+		})
+	}
+	if _, problems := load([]string{"LB_BACKENDS= ; ,"}, nowhere); len(problems) != 1 || problems[0].Variable != "LB_BACKENDS" {
+		t.Errorf("a list of nothing: %v", problems)
+	}
+}
+
+func TestLoad_TheAddressFollowsRoleAndPort(t *testing.T) {
+	t.Parallel()
+	for want, pairs := range map[string][]string{
+		":8080":           {},
+		":9090":           {"PORT=9090"},
+		":7000":           {"PORT=9090", "LB_LISTEN=:7000"},
+		"127.0.0.1:15001": {"LB_ROLE=egress", "PORT=the app's own"},
+		"127.0.0.1:15002": {"LB_ROLE=egress", "LB_LISTEN=127.0.0.1:15002"},
+	} {
+		if got := accepted(t, pairs...).Process.Listen; got != want {
+			t.Errorf("%q: got %s, want %s", pairs, got, want)
+		}
+	}
+}
+
+func TestLoad_TrustDefaultsToTheFrontEndOnlyInFrontOnCloudRun(t *testing.T) {
+	t.Parallel()
+	cloudrun := Trust{Setting: "cloudrun", Hops: 1}
+	none := Trust{Setting: "none"}
+	for _, test := range []struct {
+		pairs []string
+		want  Trust
+	}{
+		{[]string{"K_SERVICE=a"}, cloudrun},
+		{[]string{"K_SERVICE=a", "LB_ROLE=egress"}, none},
+		{[]string{"K_SERVICE=a", "KUBERNETES_SERVICE_HOST=10.0.0.1"}, none},
+		{[]string{"K_SERVICE=a", "LB_TRUSTED_PROXIES=off"}, none},
+		{[]string{"LB_TRUSTED_PROXIES=gclb+cloudrun"}, Trust{Setting: "gclb+cloudrun", Hops: 2}},
+		{[]string{"LB_TRUSTED_PROXIES=3"}, Trust{Setting: "3", Hops: 3}},
+		{[]string{"LB_TRUSTED_PROXIES=10.1.2.3/8;::1"}, Trust{Setting: "10.1.2.3/8;::1", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}},
+	} {
+		if got := accepted(t, test.pairs...).Process.TrustedProxies; !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%q: got %+v, want %+v", test.pairs, got, test.want)
+		}
+	}
+}
+
+func TestLoad_CloudRunHasItsOwnDefaults(t *testing.T) {
+	t.Parallel()
+	c := accepted(t, "K_SERVICE=a")
+	if c.Process.DrainDelay != 0 || c.Process.AccessLog != "off" || !c.Platform.CloudRun() {
+		t.Errorf("got %+v", c.Process)
+	}
+}
+
+func TestLoad_CookieNamesDifferBetweenServicesAndAgreeWithinOne(t *testing.T) {
+	t.Parallel()
+	name := func(pairs ...string) string { return accepted(t, pairs...).Service.Affinity.CookieName }
+	a, b := name("K_SERVICE=a"), name("K_SERVICE=b")
+	if a == b || a != name("K_SERVICE=a", "K_REVISION=2", "OTEL_SERVICE_NAME=x") || a != name("OTEL_SERVICE_NAME=a") {
+		t.Errorf("got %s and %s", a, b)
+	}
+	if !strings.HasPrefix(a, "__lb_") || len(a) > 16 || !isToken(a) {
+		t.Errorf("got %s", a)
+	}
+}
+
+func TestLoad_CertificateAndKeyComeTogether(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pem")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for one, other := range map[string]string{
+		"LB_TLS_CERT_FILE": "LB_TLS_KEY_FILE", "LB_TLS_KEY_FILE": "LB_TLS_CERT_FILE",
+		"LB_CLIENT_CERT_FILE": "LB_CLIENT_KEY_FILE", "LB_CLIENT_KEY_FILE": "LB_CLIENT_CERT_FILE",
+	} {
+		if p := refused(t, one+"="+path); p.Variable != other {
+			t.Errorf("%s alone: got %q", one, p)
+		}
+		accepted(t, one+"="+path, other+"="+path)
+	}
+	if c := accepted(t, "LB_CA_FILE="+path); c.Service.CAFile != path {
+		t.Errorf("got %q", c.Service.CAFile)
+	}
+}
+
+func TestLoad_OfTwoPairsWithOneNameTheFirstCounts(t *testing.T) {
+	t.Parallel()
+	if c := accepted(t, "LB_RETRIES=2", "LB_RETRIES=many"); c.Service.Retry.Attempts != 2 {
+		t.Errorf("got %d", c.Service.Retry.Attempts)
+	}
+}
+
+func TestLoad_AnUnbuiltVariableIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment([]string{"LB_RETRIES=1"})
+	for i := range e.table {
+		e.table[i].notYet = e.table[i].Name == "LB_RETRIES"
+	}
+	e.judge()
+	if len(e.problems) != 1 || e.problems[0].Reason != "is not supported in this version" {
+		t.Errorf("got %v", e.problems)
+	}
+}
