@@ -173,7 +173,9 @@ func TestLoad_EveryVariableReachesItsField(t *testing.T) {
 		{"LB_EJECT_TIME=20s", func(c *Config) any { return c.Service.Eject.Time }, 20 * time.Second},
 		{"LB_EJECT_MAX=12.5%", func(c *Config) any { return c.Service.Eject.Max }, 0.125},
 		{"LB_RETRIES=0", func(c *Config) any { return c.Service.Retry.Attempts }, 0},
-		{"LB_RETRY_STATUS=502;503", func(c *Config) any { return c.Service.Retry.Status.Has(502) && c.Service.Retry.Status.Has(503) && !c.Service.Retry.Status.Has(504) }, true},
+		{"LB_RETRY_STATUS=502;503", func(c *Config) any {
+			return c.Service.Retry.Status.Has(502) && c.Service.Retry.Status.Has(503) && !c.Service.Retry.Status.Has(504)
+		}, true},
 		{"LB_RETRY_STATUS=none", func(c *Config) any { return c.Service.Retry.Status.Empty() }, true},
 		{"LB_RETRY_BUDGET=10%", func(c *Config) any { return c.Service.Retry.Budget }, 0.1},
 		{"LB_RETRY_BUFFER=1MiB", func(c *Config) any { return c.Service.Retry.Buffer }, int64(1 << 20)},
@@ -435,5 +437,18 @@ func TestLoad_AnUnbuiltVariableIsRefusedByName(t *testing.T) {
 	e.judge()
 	if len(e.problems) != 1 || e.problems[0].Reason != "is not supported in this version" {
 		t.Errorf("got %v", e.problems)
+	}
+}
+
+func TestLoad_AFaultOfTheTableIsToldByNameAndHidesNothingElse(t *testing.T) {
+	t.Parallel()
+	e, c := newEnvironment([]string{"LB_RETRIES=x", "LB_POLICY=x", "LB_EJECT_ERRORS=7"}), &Config{}
+	e.good["LB_RETRIES"], e.good["LB_HEADER_TIMEOUT"], e.good["LB_EJECT_ERRORS"] = "x", "x", "7"
+	e.decode(c)
+	if len(e.problems) != 2 || e.problems[0].Variable != "LB_HEADER_TIMEOUT" || e.problems[1].Variable != "LB_RETRIES" {
+		t.Errorf("got %v", e.problems)
+	}
+	if c.Service.Eject.Errors != 7 || c.Service.Retry.Attempts != 1 {
+		t.Errorf("got %+v", c.Service)
 	}
 }

@@ -38,11 +38,11 @@ const (
 // isServiceLink reports whether a platform put the variable there, for a service that happens to be called like us.
 func isServiceLink(name, value string) bool {
 	is := func(pattern string) bool { return regexp.MustCompile(pattern).MatchString(name) }
-	if is(linkAddress) {
-		scheme, _, isURL := strings.Cut(value, "://")
-		return isURL && (scheme == "tcp" || scheme == "udp" || scheme == "sctp") || is(linkPort)
+	if is(linkHost) || is(linkPort) || is(linkDetail) {
+		return true
 	}
-	return is(linkHost) || is(linkPort) || is(linkDetail)
+	scheme, _, isURL := strings.Cut(value, "://")
+	return is(linkAddress) && isURL && (scheme == "tcp" || scheme == "udp" || scheme == "sctp")
 }
 
 // nearest is the known name that the fewest slips of the finger turn into name.
