@@ -22,7 +22,7 @@ const (
 	slowExport = 5 * time.Second
 )
 
-var errSlow = errors.New("the collector does not answer")
+var errSlow = errors.New("the collector has accepted nothing for " + slowExport.String())
 
 // delivery hands batches to an exporter and keeps the account of what was lost. One goroutine at a time uses it.
 type delivery struct {

@@ -22,21 +22,32 @@ func newSpanExporter(ctx context.Context, t config.Telemetry, stdout io.Writer) 
 		return console{stdout}, nil
 	}
 	if t.TracesProtocol == "grpc" {
-		options := []otlptracegrpc.Option{otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
-			Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
-		})}
+		var insecure []otlptracegrpc.Option
 		if !t.TracesEndpoint {
-			options = append(options, otlptracegrpc.WithInsecure())
+			insecure = append(insecure, otlptracegrpc.WithInsecure())
 		}
-		return otlptracegrpc.New(ctx, options...)
+		return newGRPCExporter(ctx, insecure...)
 	}
-	options := []otlptracehttp.Option{otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
-		Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
-	})}
+	var insecure []otlptracehttp.Option
 	if !t.TracesEndpoint {
-		options = append(options, otlptracehttp.WithInsecure())
+		insecure = append(insecure, otlptracehttp.WithInsecure())
 	}
-	return otlptracehttp.New(ctx, options...)
+	return newHTTPExporter(ctx, insecure...)
+}
+
+// newHTTPExporter makes an exporter whose own retries, which obey what a collector says, go on until the time limit of
+// the export ends them.
+func newHTTPExporter(ctx context.Context, options ...otlptracehttp.Option) (sdktrace.SpanExporter, error) {
+	return otlptracehttp.New(ctx, append(options, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
+		Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
+	}))...)
+}
+
+// newGRPCExporter is newHTTPExporter over gRPC.
+func newGRPCExporter(ctx context.Context, options ...otlptracegrpc.Option) (sdktrace.SpanExporter, error) {
+	return otlptracegrpc.New(ctx, append(options, otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
+		Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
+	}))...)
 }
 
 // newLimits reads OTEL_BSP_*, with the standard's defaults for what is unset or no positive whole number. Times are

@@ -8,6 +8,12 @@ const hexDigits = "0123456789abcdef"
 // UTF-8 become U+FFFD, one each.
 func appendJSON(b []byte, s string) []byte {
 	b = append(b, '"')
+	b = appendEscaped(b, s)
+	return append(b, '"')
+}
+
+// appendEscaped appends the inside of a JSON string.
+func appendEscaped(b []byte, s string) []byte {
 	done := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -28,8 +34,7 @@ func appendJSON(b []byte, s string) []byte {
 		i += size
 		done = i
 	}
-	b = append(b, s[done:]...)
-	return append(b, '"')
+	return append(b, s[done:]...)
 }
 
 // appendEscape appends what stands for a byte that must not stand for itself.

@@ -46,7 +46,7 @@ func newMetrics(
 	}
 	if cfg.Telemetry.MetricsExporter == "prometheus" || cfg.Process.StatusToken != nil {
 		registry := promclient.NewRegistry()
-		reader, err := prometheus.New(prometheus.WithRegisterer(registry))
+		reader, err := prometheus.New(prometheus.WithRegisterer(registry), prometheus.WithoutScopeInfo())
 		if err != nil {
 			return nil, fmt.Errorf("make prometheus exporter: %w", err)
 		}

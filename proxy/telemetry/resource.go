@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,10 +64,10 @@ func podAttributes() []attribute.KeyValue {
 		attrs = append(attrs, semconv.K8SPodName(pod))
 	}
 	namespace, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-	if err == nil && len(namespace) > 0 {
-		attrs = append(attrs, semconv.K8SNamespaceName(string(namespace)))
+	if err != nil {
+		return attrs
 	}
-	return attrs
+	return known(attrs, semconv.K8SNamespaceNameKey, strings.TrimSpace(string(namespace)))
 }
 
 // lateResource is a resource that is completed after the start, since nothing may delay the start. The SDK fixes a
