@@ -1,0 +1,33 @@
+package backend
+
+import (
+	"errors"
+	"io"
+	"log"
+	"syscall"
+	"testing"
+)
+
+// quiet takes what net/http's servers say about the broken connections that tests make on purpose.
+var quiet = log.New(io.Discard, "", 0)
+
+// bind takes a port without listening on it.
+func bind(tb testing.TB) (int, error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	tb.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return 0, err
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		return 0, err
+	}
+	v4, ok := name.(*syscall.SockaddrInet4)
+	if !ok {
+		return 0, errors.New("not an IPv4 address")
+	}
+	return v4.Port, nil
+}

@@ -1,0 +1,147 @@
+// Package otlp is a collector for tests: it receives spans over OTLP/HTTP in protobuf and hands them out by trace.
+package otlp
+
+import (
+	"compress/gzip"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	common "go.opentelemetry.io/proto/otlp/common/v1"
+	trace "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pillion-lb/pillion/test/internal/await"
+)
+
+// Receiver is a running collector.
+type Receiver struct {
+	Endpoint string // for OTEL_EXPORTER_OTLP_ENDPOINT
+	spans    await.Values[*Span]
+}
+
+// Span is what a test wants of a span. Ids are in hex.
+type Span struct {
+	Trace, ID, Parent string
+	State             string // tracestate
+	Name              string
+	Server            bool // kind SERVER, else CLIENT
+	Client            bool
+	Start, End        time.Time
+	Failed            bool // status Error
+	Attributes        map[string]any
+	Resource          map[string]any
+	Events            []string
+}
+
+// Start receives until the test ends. Metrics and logs are accepted and dropped.
+func Start(tb testing.TB) *Receiver {
+	tb.Helper()
+	r := new(Receiver)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/traces", func(w http.ResponseWriter, req *http.Request) {
+		if err := r.receive(req); err != nil {
+			tb.Errorf("the collector cannot read an export: %v", err)
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	mux.HandleFunc("POST /v1/metrics", func(http.ResponseWriter, *http.Request) {})
+	server := httptest.NewServer(mux)
+	tb.Cleanup(server.Close)
+	r.Endpoint = server.URL
+	return r
+}
+
+// receive decodes one export: TracesData is on the wire what ExportTraceServiceRequest is.
+func (r *Receiver) receive(req *http.Request) error {
+	body := io.Reader(req.Body)
+	if req.Header.Get("Content-Encoding") == "gzip" {
+		unzipped, err := gzip.NewReader(body)
+		if err != nil {
+			return err
+		}
+		body = unzipped
+	}
+	raw, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	var data trace.TracesData
+	if err := proto.Unmarshal(raw, &data); err != nil {
+		return err
+	}
+	for _, resource := range data.ResourceSpans {
+		about := attributes(resource.Resource.GetAttributes())
+		for _, scope := range resource.ScopeSpans {
+			for _, s := range scope.Spans {
+				r.spans.Add(span(s, about))
+			}
+		}
+	}
+	return nil
+}
+
+func span(s *trace.Span, resource map[string]any) *Span {
+	out := &Span{
+		Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId), Parent: hex.EncodeToString(s.ParentSpanId),
+		State: s.TraceState, Name: s.Name,
+		Server: s.Kind == trace.Span_SPAN_KIND_SERVER, Client: s.Kind == trace.Span_SPAN_KIND_CLIENT,
+		Start: time.Unix(0, int64(s.StartTimeUnixNano)), End: time.Unix(0, int64(s.EndTimeUnixNano)),
+		Failed:     s.Status.GetCode() == trace.Status_STATUS_CODE_ERROR,
+		Attributes: attributes(s.Attributes), Resource: resource,
+	}
+	for _, e := range s.Events {
+		out.Events = append(out.Events, e.Name)
+	}
+	return out
+}
+
+// attributes are values as Go has them: string, bool, int64, float64; lists are left out.
+func attributes(list []*common.KeyValue) map[string]any {
+	out := make(map[string]any, len(list))
+	for _, kv := range list {
+		switch v := kv.Value.GetValue().(type) {
+		case *common.AnyValue_StringValue:
+			out[kv.Key] = v.StringValue
+		case *common.AnyValue_BoolValue:
+			out[kv.Key] = v.BoolValue
+		case *common.AnyValue_IntValue:
+			out[kv.Key] = v.IntValue
+		case *common.AnyValue_DoubleValue:
+			out[kv.Key] = v.DoubleValue
+		}
+	}
+	return out
+}
+
+// Trace waits until at least n spans of a trace arrived and returns all there are, in the order of their start.
+func (r *Receiver) Trace(tb testing.TB, id string, n int) []*Span {
+	tb.Helper()
+	var found []*Span
+	if !r.spans.Wait(await.Limit, nil, func(all []*Span) bool {
+		found = nil
+		for _, s := range all {
+			if s.Trace == id {
+				found = append(found, s)
+			}
+		}
+		return len(found) >= n
+	}) {
+		tb.Fatalf("%d spans of trace %s arrived, want %d", len(found), id, n)
+	}
+	return sorted(found)
+}
+
+// All is every span so far.
+func (r *Receiver) All() []*Span { return r.spans.All() }
+
+// Environment sends spans here soon after they end.
+func (r *Receiver) Environment() []string {
+	return []string{
+		"OTEL_TRACES_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=none", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + r.Endpoint, "OTEL_BSP_SCHEDULE_DELAY=50",
+	}
+}
