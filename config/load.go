@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -51,16 +52,10 @@ func (e *environment) decode(c *Config) {
 			*c = fresh
 			return
 		}
-		e.problems = append(e.problems, e.rows[last].problem(e.given[last], errUndecodable))
+		e.problems = append(e.problems, e.rows[last].problem(e.given[last], errors.New("cannot be decoded")))
 		delete(e.good, last)
 	}
 }
-
-type constError string
-
-func (e constError) Error() string { return string(e) }
-
-const errUndecodable constError = "cannot be decoded"
 
 // secretFiles reads the files that LB_X_FILE variables name and puts them in the fields of LB_X.
 func (e *environment) secretFiles(c *Config) {

@@ -53,13 +53,19 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// prefix takes the beginning of our own paths, as it stands in a request target.
+// prefix takes the beginning of our own paths, as it stands in a request target. Its characters are those that nobody
+// on the way has a reason to encode or decode, because targets are compared byte by byte.
 func prefix() form {
-	return form{"a path that begins and ends with '/'", func(given string) (string, error) {
-		if !strings.HasPrefix(given, "/") || !strings.HasSuffix(given, "/") {
+	return form{"a path that begins and ends with '/', of letters, digits and -._~", func(given string) (string, error) {
+		switch {
+		case !strings.HasPrefix(given, "/") || !strings.HasSuffix(given, "/"):
 			return "", errors.New("does not begin and end with '/'")
+		case strings.Contains(given, "//"):
+			return "", errors.New("has an empty segment")
+		case !isToken(strings.ReplaceAll(given, "/", "x")) || strings.ContainsAny(given, "!#$%&'*+^`|"):
+			return "", errors.New("holds a character that our paths may not have")
 		}
-		return given, plainPath(given)
+		return given, nil
 	}}
 }
 
