@@ -2,10 +2,10 @@ package discovery
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/pillion-lb/pillion/config"
 )
@@ -66,30 +66,35 @@ func (d *Discovery) States() []State { return d.list.states() }
 
 // kinds makes the source of each kind of target.
 type kinds struct {
-	Options
-	log     *slog.Logger
-	service config.Service
+	log      *slog.Logger
+	identity string
+	interval time.Duration
+	resolver *net.Resolver
+	metadata metadataClient
 }
 
-func newKinds(cfg *config.Config, opts Options) *kinds {
-	return &kinds{Options: opts, log: opts.Logger, service: cfg.Service}
+func newKinds(cfg *config.Config, o Options) *kinds {
+	return &kinds{
+		log:      o.Logger,
+		identity: cfg.Service.Identity,
+		interval: max(cfg.Service.DiscoveryInterval, time.Second),
+		resolver: o.Resolver,
+		metadata: newMetadataClient(o.Metadata),
+	}
 }
 
 func (k *kinds) source(t Target) source {
 	switch t.Kind {
+	case DNS:
+		return newDNS(t, k.identity, k.resolver, k.interval)
+	case SRV:
+		return newSRV(t, k.identity, k.resolver, k.interval)
+	case Run:
+		return newRun(t, k.identity, k.metadata)
+	case Attribute:
+		return newAttribute(t, k.log, k.metadata, k.source)
 	case Demo:
 		return &demo{target: t}
-	case Fixed:
-		return static{identified(t.Template, t, k.service.Identity)}
 	}
-	return unbuilt{}
+	return static{identified(t.Template, t, k.identity)}
 }
-
-// unbuilt stands for the kinds of target that are parsed and have no source yet.
-type unbuilt struct{}
-
-func (unbuilt) run(_ context.Context, report func(answer, error)) {
-	report(answer{}, errors.New("this kind of target has no source yet"))
-}
-
-func metadataTransport() http.RoundTripper { return http.DefaultTransport }

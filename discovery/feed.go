@@ -22,7 +22,7 @@ type feed struct {
 
 // take records an answer and reports whether it changed what the list has to know.
 func (f *feed) take(a answer, now time.Time) bool {
-	if f.failed != nil {
+	if f.failed != nil && !a.stale {
 		f.log.Info("discovery works again", "backends", len(a.backends))
 	}
 	if !slices.Equal(f.refused, a.refused) && len(a.refused) > 0 {
@@ -30,8 +30,13 @@ func (f *feed) take(a answer, now time.Time) bool {
 	}
 	first := f.answered.IsZero()
 	changed := first || !slices.Equal(f.backends, a.backends)
-	f.backends, f.refused, f.final, f.answered = a.backends, a.refused, a.final, now
-	f.failed, f.state = nil, ""
+	f.backends, f.refused, f.final = a.backends, a.refused, a.final
+	if first || !a.stale {
+		f.answered = now
+	}
+	if !a.stale {
+		f.failed, f.state = nil, ""
+	}
 	return changed
 }
 

@@ -14,6 +14,7 @@ type answer struct {
 	backends []Backend
 	refused  []string // what the answer named and may not be used, in words
 	final    bool     // there will never be another one
+	stale    bool     // it comes of an older refresh; that the newest one failed stays true
 }
 
 // failure is why a source has no new answer. Its state is what is logged once: a second failure of the same state is

@@ -1,0 +1,164 @@
+package discovery
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/test/fakemetadata/server"
+)
+
+// direct hands requests to a handler without a network, so that tests can have a time of their own.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (res *http.Response, err error) {
+	defer func() {
+		if recover() != nil {
+			res, err = nil, http.ErrAbortHandler
+		}
+	}()
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return w.Result(), nil
+}
+
+func metadataOf(t *testing.T, id server.Identity) (*server.Server, Options, *syncBuffer) {
+	s := server.New(id)
+	log, logs := logged()
+	return s, Options{Metadata: direct{s}, Logger: log}, logs
+}
+
+func auto() *config.Config {
+	return &config.Config{Service: config.Service{Identity: "auto", DiscoveryInterval: 30 * time.Second}}
+}
+
+func TestRun_FindsItsServiceFromMetadataAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, opts, _ := metadataOf(t, server.Identity{Region: "us-east1", ProjectNumber: "77"})
+		sets := run(t, auto(), opts, "run://api?tag=canary", "run://api.europe-west1?weight=3", "run://web.asia-east1.88?name=w")
+		var set Set
+		for !set.Complete {
+			set = <-sets
+		}
+		want := []Backend{
+			{Name: "api.europe-west1", Host: "api-77.europe-west1.run.app", Weight: 3, Source: "run://api.europe-west1?weight=3",
+				Audience: "https://api-77.europe-west1.run.app"},
+			{Name: "canary---api", Host: "canary---api-77.us-east1.run.app", Weight: 1, Source: "run://api?tag=canary",
+				Audience: "https://api-77.us-east1.run.app"},
+			{Name: "w", Host: "web-88.asia-east1.run.app", Weight: 1, Source: "run://web.asia-east1.88?name=w",
+				Audience: "https://web-88.asia-east1.run.app"},
+		}
+		for i, b := range want {
+			b.Address, b.TLS, b.Run, b.Protocol = b.Host+":443", true, true, config.Auto
+			if set.Backends[i] != b {
+				t.Errorf("got  %+v\nwant %+v", set.Backends[i], b)
+			}
+		}
+	})
+}
+
+func TestRun_FullNameAsksNobody(t *testing.T) {
+	t.Parallel()
+	fails := direct{http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the metadata server was asked") })}
+	set := <-run(t, auto(), Options{Metadata: fails}, "run://api.europe-west1.77")
+	if !set.Complete || len(set.Backends) != 1 {
+		t.Errorf("published %+v", set)
+	}
+}
+
+func TestRun_RecoversFromEveryFaultAndLogsOnce(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []string{"drop", "slow 10s", "500", "404", "html", "reset"} {
+		synctest.Test(t, func(t *testing.T) {
+			s, opts, logs := metadataOf(t, server.Identity{})
+			f, err := server.ParseFault(fault)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.SetFault(f)
+			sets := run(t, auto(), opts, "run://api", "http://fixed")
+			if set := <-sets; set.Complete || names(set.Backends) != "fixed" {
+				t.Errorf("%s: first %+v", fault, set)
+			}
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			if n := strings.Count(logs.String(), "level=WARN"); n != 1 || len(sets) > 0 {
+				t.Errorf("%s: %d warnings, %d publications:\n%s", fault, n, len(sets), logs)
+			}
+			s.SetFault(server.Fault{})
+			time.Sleep(40 * time.Second)
+			synctest.Wait()
+			if set := <-sets; !set.Complete || names(set.Backends) != "api fixed" {
+				t.Errorf("%s: after it %+v", fault, set)
+			}
+		})
+	}
+}
+
+func TestRun_LabelTooLongForDNSIsAClearError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, opts, logs := metadataOf(t, server.Identity{})
+		sets := run(t, auto(), opts, "http://fixed", "run://"+strings.Repeat("a", 52))
+		<-sets
+		synctest.Wait()
+		if !strings.Contains(logs.String(), "longer than 63") || !strings.Contains(logs.String(), "https://HOST") {
+			t.Errorf("logged %s", logs)
+		}
+	})
+}
+
+func TestAudience_FollowsTheIdentitySetting(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ identity, item, want string }{
+		{"auto", "https://api-1.r.run.app", "https://api-1.r.run.app"},
+		{"auto", "https://v2---api-1.r.run.app:8443", "https://api-1.r.run.app"},
+		{"auto", "h2://api-xyz-ew.a.run.app", "https://api-xyz-ew.a.run.app"},
+		{"auto", "https://evilrun.app", ""},
+		{"auto", "https://run.app", ""},
+		{"auto", "https://api.run.app.evil.example", ""},
+		{"auto", "http://api-1.r.run.app", ""},
+		{"auto", "h2c://api-1.r.run.app", ""},
+		{"auto", "https://app.example", ""},
+		{"off", "https://api-1.r.run.app", ""},
+		{"https://mine", "https://app.example", "https://mine"},
+		{"https://mine", "https://api-1.r.run.app", "https://mine"},
+		{"https://mine", "http://app.example", ""},
+	} {
+		target := parseOne(t, test.item)
+		if got := identified(target.Template, target, test.identity).Audience; got != test.want {
+			t.Errorf("LB_IDENTITY=%s %s: audience %q, want %q", test.identity, test.item, got, test.want)
+		}
+	}
+	attribute := parseOne(t, "https://app.example")
+	attribute.Written = false
+	answered := parseOne(t, "dns://app.example?protocol=https")
+	for _, target := range []Target{attribute, answered} {
+		b := target.Template
+		b.TLS = true
+		if got := identified(b, target, "https://mine").Audience; got != "" {
+			t.Errorf("%s draws the operator's own audience", target.Kind)
+		}
+	}
+}
+
+func TestMetadata_LongAnswersAreRefused(t *testing.T) {
+	t.Parallel()
+	m := newMetadataClient(direct{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write(make([]byte, metadataLimit+1))
+	})})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if v, _, err := m.get(ctx, "instance/region"); err == nil {
+		t.Errorf("took %d bytes", len(v))
+	}
+}
