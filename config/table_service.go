@@ -7,7 +7,7 @@ func backendVariables() []Variable {
 	rows := []Variable{
 		{Name: "LB_BACKENDS", Shown: "required, except on Compute Engine: the attribute lb-backends of the instance, else of the project", Example: "http://127.0.0.1:9000;https://app.example.com?weight=2", form: targets(),
 			Sentence: "The backends, as targets [scheme://]authority[?key=value&…]: fixed (http, https, h2, h2c), by DNS (dns://name:port, srv://_http._tcp.name), Cloud Run services by name (run://service.region), a metadata attribute (metadata://instance/attributes/KEY), or demo://3. A literal ';' or ',' is written %3B or %2C."},
-		{Name: "LB_DISCOVERY_INTERVAL", Default: "30s", Example: "10s", form: duration(10*time.Millisecond, day),
+		{Name: "LB_DISCOVERY_INTERVAL", Default: "30s", Example: "10s", form: duration(time.Second, day),
 			Sentence: "How often names are resolved again, with jitter. After a failure the last good set stays."},
 		{Name: "LB_PROTOCOL", Default: "auto", Example: "h2c", form: choice(string(Auto), string(HTTP1), string(H2), string(H2C)),
 			Sentence: "What is spoken to backends whose target does not say; auto is HTTP/2 for gRPC requests, else HTTP/1.1. Upgrades always go over HTTP/1.1."},
@@ -68,7 +68,7 @@ func affinityVariables() []Variable {
 		{Name: "LB_AFFINITY_COOKIE", Shown: "__lb_ and a short hash of K_SERVICE or OTEL_SERVICE_NAME", derive: defaultCookie, Example: "__lb", form: token("the name of a cookie"),
 			Sentence: "The cookie's name. Balancers behind one another need different ones."},
 		{Name: "LB_AFFINITY_TTL", Default: "session", Example: "12h",
-			form:     aliased(orNone(duration(time.Second, 10*year), "0"), map[string]string{"session": "0"}),
+			form:     sessionLife(),
 			Sentence: "How long a session lasts at most; session is as long as the browser keeps the cookie."},
 		{Name: "LB_AFFINITY_IDLE", Default: "none", Example: "30m", form: orNone(duration(time.Second, 10*year), "0"),
 			Sentence: "How long a session may be idle. The date inside the cookie counts, not only the browser's."},
@@ -79,4 +79,11 @@ func affinityVariables() []Variable {
 		{Name: "LB_AFFINITY_SAMESITE", Default: "lax", Example: "strict", form: choice("lax", "strict", "none"),
 			Sentence: "The cookie's SameSite; none adds Secure and Partitioned."},
 	})
+}
+
+// sessionLife takes how long a session lasts; the default, session, has a name of its own.
+func sessionLife() form {
+	f := aliased(orNone(duration(time.Second, 10*year), "0"), map[string]string{"session": "0"})
+	f.accepted += ", or session"
+	return f
 }

@@ -1,6 +1,9 @@
 package config
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // telemetryVariables are the rows of OpenTelemetry that we or its SDK act on. An unsupported value never stops the
 // start: platforms put values there that are meant for programs in other languages.
@@ -56,11 +59,11 @@ func batchVariables() []Variable {
 
 // exporterVariables are those of the OTLP exporters: for all signals ("") or for one.
 func exporterVariables(signal string) []Variable {
-	of, name := "every signal", func(what string) string { return "OTEL_EXPORTER_OTLP_" + signal + what }
+	of, name := "any signal", func(what string) string { return "OTEL_EXPORTER_OTLP_" + signal + what }
 	shown := func(general string) string { return general }
 	if signal != "" {
 		of = map[string]string{"TRACES_": "spans", "METRICS_": "metrics"}[signal]
-		shown = func(string) string { return "as for every signal" }
+		shown = func(string) string { return "as for any signal" }
 	}
 	protocol := Variable{Name: name("PROTOCOL"), Shown: shown("http/protobuf"), Default: "http/protobuf", Example: "grpc",
 		form: choice("http/protobuf", "grpc"), Sentence: "The protocol to the receiver of " + of + "."}
@@ -70,7 +73,7 @@ func exporterVariables(signal string) []Variable {
 		protocol.derive = func(e *environment) string { return e.text("OTEL_EXPORTER_OTLP_PROTOCOL") }
 		target.derive = func(e *environment) string { return e.accepted("OTEL_EXPORTER_OTLP_ENDPOINT") }
 		target.Shown, target.Sentence = shown(""), "The URL of the receiver of "+of+", used as it is."
-		target.Example = "http://localhost:4318/v1/" + of
+		target.Example = "http://localhost:4318/v1/" + strings.ToLower(strings.TrimSuffix(signal, "_"))
 	}
 	return append([]Variable{target, protocol}, exporterDetails(name, shown, of)...)
 }
@@ -85,7 +88,7 @@ func exporterDetails(name, shown func(string) string, of string) []Variable {
 		{Name: name("COMPRESSION"), Shown: shown("none"), Example: "gzip", form: choice("gzip", "none"),
 			Sentence: "The compression of exports of " + of + "."},
 		{Name: name("INSECURE"), Shown: shown("false"), Example: "true", form: toggle(),
-			Sentence: "true: no TLS for exports of " + of + " by grpc, where the endpoint has no scheme."},
+			Sentence: "true: no TLS for exports of " + of + " by grpc; the scheme of an endpoint counts before it."},
 		{Name: name("CERTIFICATE"), Shown: shown("the system's roots"), Example: "/etc/tls/collector.crt", form: file(),
 			Sentence: "Certificates that the receiver of " + of + " is checked against, in PEM."},
 		{Name: name("CLIENT_CERTIFICATE"), Shown: shown("unset"), Example: "/etc/tls/client.crt", form: file(),
