@@ -74,8 +74,13 @@ func startOn(cmd *exec.Cmd, core, home int) error {
 	return startErr
 }
 
-// raiseFileLimit allows as many descriptors as the system does. Children inherit it.
+// raiseFileLimit allows what 10,000 clients and as many backend connections
+// need, or as much as the system lets us have. Children inherit it.
 func raiseFileLimit() error {
+	const enough = 65536
+	if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: enough, Max: enough}) == nil {
+		return nil
+	}
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		return err

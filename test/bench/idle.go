@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,8 +55,10 @@ func (b *bench) idle(p peer, r *entryResult) error {
 	r.add(resident, mebibytes(before.Resident))
 	r.add(perConn, float64(after.Resident-before.Resident)/1024/idleConnections)
 	// Nobody may have been dropped to save memory.
-	if res, err := l.runCount(idleConnections); err != nil || res.Requests != idleConnections {
-		return errors.Join(fmt.Errorf("%d of %d connections still answer", res.Requests, idleConnections), err)
+	for i, c := range l.conns {
+		if _, err := l.firstExchange(c); err != nil {
+			return fmt.Errorf("connection %d after the wait: %w", i, err)
+		}
 	}
 	return nil
 }

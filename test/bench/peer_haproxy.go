@@ -18,7 +18,7 @@ func newHAProxy() (peer, error) {
 		if err != nil {
 			return nil, err
 		}
-		cmd := exec.Command(path, "-db", "-q", "-f", file)
+		cmd := exec.Command(path, "-db", "-f", file)
 		cmd.Env = environment()
 		return cmd, nil
 	}}, nil
@@ -26,7 +26,7 @@ func newHAProxy() (peer, error) {
 
 func haproxyConfig(s setup) string {
 	var b strings.Builder
-	b.WriteString("global\n  nbthread 1\n  maxconn 9900\n")
+	b.WriteString("global\n  nbthread 1\n  maxconn 12000\n  no strict-limits\n")
 	if len(s.Backends) > 3 {
 		fmt.Fprintf(&b, "  tune.pool-high-fd-ratio 90\n  tune.pool-low-fd-ratio 80\n")
 	}

@@ -51,7 +51,7 @@ func nginxConfig(s setup) (string, error) {
 	if s.GRPC {
 		listen, location = listen+" http2", "grpc_pass grpc://backends;"
 	}
-	buffers := "proxy_buffer_size 4k; proxy_buffers 32 4k;"
+	buffers := "proxy_buffer_size 4k; proxy_buffers 32 4k; client_body_buffer_size 16k;"
 	if s.Large {
 		buffers = "proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 512k; proxy_request_buffering off; client_body_buffer_size 256k;"
 	}
@@ -61,7 +61,6 @@ func nginxConfig(s setup) (string, error) {
 
 const nginxTemplate = `daemon off;
 %sworker_processes 1;
-worker_rlimit_nofile 20000;
 error_log stderr error;
 pid %s/nginx.pid;
 events { worker_connections 19000; }
@@ -75,7 +74,6 @@ http {
   keepalive_timeout 1h;
   keepalive_requests 1000000000;
   client_max_body_size 0;
-  client_body_buffer_size 16k;
   proxy_max_temp_file_size 0;
   %s
   upstream backends {

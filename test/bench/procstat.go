@@ -9,22 +9,25 @@ import (
 	"time"
 )
 
-// usage is what a process and its descendants have cost so far.
+// usage is what a process and its descendants have cost so far. The kernel
+// splits time into user and system only in ticks of 10 ms, too coarse for one
+// round, so the split is taken from the ticks of all rounds.
 type usage struct {
 	CPU          time.Duration // exact, from schedstat
-	User, System int64         // clock ticks, which only divide CPU
+	User, System int64         // ticks
 }
 
-// since is the cost between two moments, user and system apart. The kernel's
-// ticks are 10 ms, too coarse for the sum but good enough for the shares.
-func (u usage) since(before usage) (total, user, system time.Duration) {
-	total = u.CPU - before.CPU
-	du, ds := u.User-before.User, u.System-before.System
-	if du+ds == 0 {
-		return total, 0, 0
-	}
-	user = time.Duration(float64(total) * float64(du) / float64(du+ds))
-	return total, user, total - user
+func (u usage) since(before usage) usage {
+	return usage{u.CPU - before.CPU, u.User - before.User, u.System - before.System}
+}
+
+func (u usage) plus(more usage) usage {
+	return usage{u.CPU + more.CPU, u.User + more.User, u.System + more.System}
+}
+
+// userShare is the share of user time, 0 to 1.
+func (u usage) userShare() float64 {
+	return float64(u.User) / float64(max(u.User+u.System, 1))
 }
 
 // family lists pid and all its descendants.

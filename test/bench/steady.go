@@ -35,6 +35,7 @@ type entry struct {
 	addr   netip.AddrPort
 	proc   *process
 	pids   []int
+	cost   usage // of all measured rounds
 	result *entryResult
 }
 
@@ -182,46 +183,45 @@ func cookieLength(addr netip.AddrPort, spec steadySpec) int {
 
 // measure is one round of one entry.
 func (b *bench) measure(e *entry, spec steadySpec) {
-	res, cost, err := b.measured(e, spec)
+	res, before, after, err := b.measured(e, spec)
 	if err != nil {
 		e.fail(err)
 		return
 	}
-	total, user, system := cost[1].since(cost[0])
+	cost := after.since(before)
+	e.cost = e.cost.plus(cost)
 	n := float64(res.Requests)
 	micros := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 	e.result.add(rate, n/res.Elapsed.Seconds())
 	e.result.add(p50, micros(res.P50))
 	e.result.add(p99, micros(res.P99))
-	e.result.add(cpu, micros(total)/n)
-	e.result.add(userCPU, micros(user)/n)
-	e.result.add(systemCPU, micros(system)/n)
+	e.result.add(cpu, micros(cost.CPU)/n)
 }
 
 // measured warms the proxy up on the connections that are then measured.
-func (b *bench) measured(e *entry, spec steadySpec) (res loadResult, cost [2]usage, err error) {
+func (b *bench) measured(e *entry, spec steadySpec) (res loadResult, before, after usage, err error) {
 	if spec.grpc {
 		return b.measuredGRPC(e)
 	}
 	l, err := newLoad(e.addr, e.load)
 	if err != nil {
-		return res, cost, err
+		return res, before, after, err
 	}
 	defer l.close()
 	if _, err := l.runFor(b.duration / 5); err != nil {
-		return res, cost, err
+		return res, before, after, err
 	}
-	if cost[0], err = readUsage(e.pids); err != nil {
-		return res, cost, err
+	if before, err = readUsage(e.pids); err != nil {
+		return res, before, after, err
 	}
 	if res, err = l.runFor(b.duration); err != nil {
-		return res, cost, err
+		return res, before, after, err
 	}
-	cost[1], err = readUsage(e.pids)
+	after, err = readUsage(e.pids)
 	if err == nil && res.Requests == 0 {
 		err = errors.New("not one request within a round")
 	}
-	return res, cost, err
+	return res, before, after, err
 }
 
 // finish takes what is measured once: peak memory, then system calls, whose
@@ -233,6 +233,10 @@ func (b *bench) finish(e *entry, spec steadySpec) {
 		return
 	}
 	e.result.add(peak, mebibytes(m.Peak))
+	for _, total := range e.result.Values[cpu] {
+		e.result.add(userCPU, total*e.cost.userShare())
+		e.result.add(systemCPU, total*(1-e.cost.userShare()))
+	}
 	if b.strace == "" || spec.grpc {
 		return
 	}

@@ -49,7 +49,9 @@ func row(c *caseResult, e, base *entryResult) []string {
 	for _, m := range c.Columns {
 		cells = append(cells, cell(m, e, base))
 	}
-	if base != nil && hasColumn(c, cpu) {
+	if base != nil && hasColumn(c, cpu) && e.Failure != "" {
+		cells = append(cells, "-")
+	} else if base != nil && hasColumn(c, cpu) {
 		q := e.Values[cpu].over(base.Values[cpu]).quartiles()
 		cells = append(cells, fmt.Sprintf("%.2f - %.2f", q.Q1, q.Q3))
 	}
@@ -98,8 +100,12 @@ func printVerdicts(w io.Writer, verdicts []verdict) {
 		if v.Stretch > 0 {
 			limit += fmt.Sprintf(" (stretch %.2f)", v.Stretch)
 		}
-		printRow(t, []string{v.Case, v.Figure, fmt.Sprintf("%.2f", v.Quartiles.Median),
-			fmt.Sprintf("%.2f - %.2f", v.Quartiles.Q1, v.Quartiles.Q3), limit, string(v.Outcome)})
+		median, spread := "-", "-"
+		if v.Outcome != unmeasured {
+			median = fmt.Sprintf("%.2f", v.Quartiles.Median)
+			spread = fmt.Sprintf("%.2f - %.2f", v.Quartiles.Q1, v.Quartiles.Q3)
+		}
+		printRow(t, []string{v.Case, v.Figure, median, spread, limit, string(v.Outcome)})
 	}
 	_ = t.Flush()
 }
