@@ -1,0 +1,209 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
+)
+
+// attempt makes one try against one endpoint, whose place in flight it holds and gives back. It reports whether the
+// request is answered, by this endpoint or by an error.
+func (x *exchange) attempt(ep *endpoint) bool {
+	s := x.p.service
+	defer s.leave(ep)
+	began := x.record.Start
+	if x.record.Attempts > 0 {
+		began = time.Now()
+	}
+	s.budget.attempt(x.record.Attempts > 0, began)
+	ep.requests.Add(1)
+	x.note(ep)
+	if !x.overlay(ep, began) {
+		s.release(ep, x.trial)
+		return true
+	}
+	resp, err := s.upstreamFor(ep, x).Send(x.r, &x.call)
+	if err != nil {
+		return x.failed(ep, asError(err), began)
+	}
+	now := x.call.FirstByte
+	if now.IsZero() {
+		now = time.Now()
+	}
+	ep.answered(now)
+	return x.answered(ep, resp, began, now)
+}
+
+// note writes down what is tried.
+func (x *exchange) note(ep *endpoint) {
+	x.record.Attempts++
+	x.record.Backend, x.record.Reason = ep.name, string(x.reason)
+	if x.ntried < len(x.tried) {
+		x.tried[x.ntried] = ep
+		x.ntried++
+	}
+}
+
+// overlay fills in what only this attempt carries: Host, trace context, identity, its own view of the body, its limits.
+func (x *exchange) overlay(ep *endpoint, now time.Time) bool {
+	c := &x.call
+	*c = h1.Call{Host: ep.host, Fields: x.fields[:0], Upgrade: x.upgrade, ResponseTimeout: x.p.cfg.Service.ResponseTimeout, Deadline: x.deadline}
+	c.Informational = x.inform
+	if x.body != nil {
+		if x.view != nil {
+			x.view.Close()
+		}
+		x.view = &view{body: x.body} // a new one, because a transport may still hold the last
+		c.Body = x.view
+	}
+	x.startAttemptSpan(ep, now)
+	x.traceFields(c)
+	return x.identify(ep, c)
+}
+
+// identify adds the ID token of the endpoint's audience. A token goes out on TLS or on loopback only.
+func (x *exchange) identify(ep *endpoint, c *h1.Call) bool {
+	if ep.audience == "" || x.p.tokens == nil || !ep.server.TLS && !ep.loopback {
+		return true
+	}
+	token, err := x.p.tokens.Token(x.r.Context(), ep.audience)
+	if err != nil {
+		x.endAttemptSpan(ep, nil, &h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Err: errNoToken})
+		x.fail(ending{http.StatusBadGateway, "us", "identity"}, err)
+		return false
+	}
+	if token != "" {
+		c.Fields = append(c.Fields, h1.Field{Name: x.p.cfg.Service.IdentityHeader, Value: "Bearer " + token})
+	}
+	return true
+}
+
+// failed decides what a failed attempt means: for the endpoint, for another attempt, for the client.
+func (x *exchange) failed(ep *endpoint, e *h1.Error, began time.Time) bool {
+	s, now := x.p.service, time.Now()
+	x.class = retriable(e, x.repeatable)
+	faulty := blame(e)
+	if e.Timeout && e.Phase == h1.Head && x.slow(ep) {
+		x.class, faulty = never, false
+	}
+	if faulty {
+		x.happened(s.report(ep, false, began, now))
+	}
+	s.release(ep, x.trial)
+	x.endAttemptSpan(ep, nil, e)
+	x.last, x.cause = endingOf(e), e
+	if !x.again(e) {
+		return x.fail(x.last, e)
+	}
+	return false
+}
+
+// slow tells a slow request from a hung backend: an endpoint that answered anybody since this request was written is
+// at work, so the request is neither repeated nor held against it.
+func (x *exchange) slow(ep *endpoint) bool {
+	return !x.call.Written.IsZero() && ep.lastAnswer.Load() > x.call.Written.UnixNano()
+}
+
+// again decides whether another attempt follows, waits before it, and pays for it.
+func (x *exchange) again(e *h1.Error) bool {
+	s := x.p.service
+	if x.class == never || x.started || x.expired() {
+		return false
+	}
+	if x.body != nil && !x.body.whole() {
+		return false
+	}
+	if x.class == notSent {
+		x.free++
+		x.record.Retry = string(x.class)
+		return x.free <= maxFree || x.p.service.holds(time.Now())
+	}
+	if x.retries >= s.cfg.Retry.Attempts || s.cfg.Affinity.Strict && x.bound != nil || !s.budget.take(time.Now()) {
+		return false
+	}
+	x.retries++
+	x.record.Retry = string(x.class)
+	return x.pause(backoff())
+}
+
+func (x *exchange) expired() bool { return !x.deadline.IsZero() && !time.Now().Before(x.deadline) }
+
+// answered takes an endpoint's response: another attempt if its status asks for one, else the winner's way to the client.
+func (x *exchange) answered(ep *endpoint, resp *http.Response, began, now time.Time) bool {
+	s := x.p.service
+	bad := resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented
+	x.happened(s.report(ep, !bad, began, now))
+	s.release(ep, x.trial)
+	if resp.StatusCode == http.StatusUnauthorized && ep.server.Run && x.p.tokens != nil {
+		x.p.tokens.Rejected(ep.audience)
+	}
+	if s.cfg.Retry.Status.Has(resp.StatusCode) && x.retryStatus(ep, resp) {
+		return false
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.tunnel(ep, resp)
+	} else {
+		x.relay(ep, resp)
+	}
+	return true
+}
+
+// retryStatus gives an answer up for another attempt, if there is an endpoint left that could give a better one.
+func (x *exchange) retryStatus(ep *endpoint, resp *http.Response) bool {
+	s := x.p.service
+	x.class = byStatus
+	if !x.repeatable || x.retries >= s.cfg.Retry.Attempts || s.cfg.Affinity.Strict && x.bound != nil || !x.untried() ||
+		x.body != nil && !x.body.whole() || x.expired() || !s.budget.take(time.Now()) {
+		return false
+	}
+	wait := max(backoff(), retryAfter(resp.Header))
+	x.retries++
+	x.record.Retry = string(byStatus)
+	x.endAttemptSpan(ep, resp, nil)
+	resp.Body.Close()
+	if !x.pause(wait) {
+		x.fail(ending{statusClientGone, "client", "retry"}, errClientGone)
+	}
+	return true
+}
+
+// untried reports whether an endpoint is left that may be chosen.
+func (x *exchange) untried() bool {
+	for i := range x.snap.pick.entries {
+		if e := &x.snap.pick.entries[i]; !e.trial && !contains(x.tried[:x.ntried], e.ep) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxRetryAfter bounds how long a backend may make us wait before a retry.
+const maxRetryAfter = 2 * time.Second
+
+func retryAfter(h http.Header) time.Duration {
+	n, err := strconv.Atoi(first(h, "Retry-After"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return min(time.Duration(n)*time.Second, maxRetryAfter)
+}
+
+// happened notes what an outcome changed about an endpoint.
+func (x *exchange) happened(h happening) {
+	if h == "" {
+		return
+	}
+	x.record.Ejected = x.record.Ejected || h == ejected
+	x.event(string(h))
+}
+
+// cutBy says who broke an answer that had begun.
+func cutBy(err error) *h1.Error {
+	if e, ok := errors.AsType[*h1.Error](err); ok {
+		return e
+	}
+	return &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Err: err}
+}

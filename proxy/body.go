@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
+)
+
+// replay is the request body as attempts see it. What an attempt reads is kept, up to a limit, so that the next attempt
+// can read it again; beyond the limit the body can't be sent twice. Each attempt gets a view of its own, and a view
+// that was closed reads nothing more: a transport that is slow to let go can't eat the next attempt's bytes, because
+// what it still reads is kept for that one.
+type replay struct {
+	source  io.ReadCloser
+	reading sync.Mutex // held while the client is read
+
+	mu      sync.Mutex // guards what follows
+	kept    []byte
+	limit   int64 // how much may be kept
+	max     int64 // LB_MAX_BODY_BYTES; 0 is none
+	read    int64 // from the client
+	pending int64 // what a read in progress may bring at the most
+	lost    bool  // more was read than is kept
+	err     error // what the source ended with
+}
+
+// reset takes a new request's body.
+func (b *replay) reset(source io.ReadCloser, limit, max int64) {
+	b.source, b.limit, b.max = source, limit, max
+	b.kept = b.kept[:0]
+	b.read, b.pending, b.lost, b.err = 0, 0, false, nil
+}
+
+// whole reports whether another attempt could send the body from its start.
+func (b *replay) whole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.lost && int64(len(b.kept))+b.pending <= b.limit
+}
+
+// view is one attempt's body.
+type view struct {
+	body   *replay
+	offset int
+	closed atomic.Bool
+}
+
+// Read reads what earlier attempts left first, then the client.
+func (v *view) Read(p []byte) (int, error) {
+	if n, err, ok := v.again(p); ok {
+		return n, err
+	}
+	b := v.body
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if n, err, ok := v.again(p); ok { // an earlier attempt's read has just brought more
+		return n, err
+	}
+	b.mu.Lock()
+	b.pending = int64(len(p))
+	b.mu.Unlock()
+	n, err := b.source.Read(p)
+	return v.take(p[:n], err)
+}
+
+// again reads what is kept. It reports whether the question is answered without the client.
+func (v *view) again(p []byte) (int, error, bool) {
+	b := v.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case v.closed.Load():
+		return 0, io.ErrClosedPipe, true
+	case v.offset < len(b.kept):
+		n := copy(p, b.kept[v.offset:])
+		v.offset += n
+		if v.offset == len(b.kept) && b.err == io.EOF {
+			return n, io.EOF, true
+		}
+		return n, nil, true
+	case b.err != nil:
+		return 0, b.err, true
+	}
+	return 0, nil, false
+}
+
+// take keeps what was read as long as it fits.
+func (v *view) take(p []byte, err error) (int, error) {
+	b := v.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending = 0
+	b.read += int64(len(p))
+	if b.max > 0 && b.read > b.max {
+		err = &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: h1.TooLarge, Err: errTooLarge}
+	}
+	b.err = err
+	if len(p) > 0 && (b.lost || int64(len(b.kept)+len(p)) > b.limit) {
+		b.lost = true
+		return len(p), err
+	}
+	b.kept = append(b.kept, p...)
+	v.offset = len(b.kept)
+	return len(p), err
+}
+
+// Close ends the view. The client's body stays open for the next attempt.
+func (v *view) Close() error {
+	v.closed.Store(true)
+	return nil
+}
+
+// Buffered is how many bytes can be read without waiting: a transport sends a body that is wholly there together with
+// the request head.
+func (v *view) Buffered() int {
+	v.body.mu.Lock()
+	defer v.body.mu.Unlock()
+	n := len(v.body.kept) - v.offset
+	if s, ok := v.body.source.(interface{ Buffered() int }); ok && v.body.err == nil {
+		n += s.Buffered()
+	}
+	return n
+}
+
+// Unwrap gives a transport the client's own body, for large bodies that it can move without reading them. It is asked
+// when the first byte is about to be sent; from then on the body can't be sent twice. nil means that it must be read.
+func (v *view) Unwrap() io.ReadCloser {
+	b := v.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.read > 0 || b.max > 0 || b.limit > 0 {
+		return nil
+	}
+	b.lost = true
+	return b.source
+}

@@ -1,0 +1,252 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
+)
+
+// maxFree is how many endpoints beyond the first are asked when nothing was sent to those before.
+const maxFree = 3
+
+// exchange is one request on its way: what it asks, what was tried, what came of it. Exchanges are pooled, so nothing
+// of them may be used after end.
+type exchange struct {
+	p       *Proxy
+	w       http.ResponseWriter
+	r       *http.Request
+	record  Record
+	snap    *snapshot
+	call    h1.Call
+	inform  func(int, http.Header) // informational, bound once per pooled exchange
+	body    *replay                // nil without a body
+	spare   *replay                // from an earlier request
+	view    *view
+	fields  [8]h1.Field
+	values  [12]string // backing of the header values that we set
+	nvalues int
+
+	trusted    bool   // the peer's forwarding fields count
+	secure     bool   // the client's side is HTTPS
+	clientHost string // Host as the client sent it, or as a trusted peer says
+	upgrade    bool
+	grpc       bool
+	repeatable bool
+	started    bool // the response head was handed to the writer
+	deadline   time.Time
+
+	tried   [2 + maxFree + 10]*endpoint
+	ntried  int
+	free    int // attempts after which nothing was sent
+	retries int // attempts that cost budget
+	class   retryClass
+	last    ending // of the last failed attempt
+	cause   error
+	resent  bool // the body went out at least in part
+
+	cookies  [4]string // values of our cookie in the request
+	verdict  cookieState
+	binding  binding
+	bound    *endpoint // of a valid cookie
+	ring     *keyring
+	reason   reason
+	trial    bool
+	fallback bool // nothing eligible was left, so any endpoint will do
+
+	trace  traceState
+	span   trace.Span // SERVER span; nil when not recorded
+	ctx    context.Context
+	client trace.Span // CLIENT span of the attempt
+}
+
+var exchanges = sync.Pool{New: func() any {
+	x := new(exchange)
+	x.inform = x.informational
+	return x
+}}
+
+// begin takes a request in.
+func (x *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
+	x.p, x.w, x.r = p, w, r
+	x.record = Record{
+		Start: time.Now(), Method: r.Method, Host: r.Host, Target: r.RequestURI, Protocol: r.Proto,
+		Agent: first(r.Header, "User-Agent"),
+	}
+	p.active.Add(1)
+	if p.tracing != nil {
+		p.tracing.RequestStarted()
+	}
+	x.secure = r.TLS != nil
+	x.clientHost = r.Host
+	x.repeatable = repeatable(r)
+	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(first(r.Header, "Content-Type"), "application/grpc")
+	x.upgrade = wantsWebSocket(r)
+	if t := p.cfg.Service.RequestTimeout; t > 0 {
+		x.deadline = x.record.Start.Add(t)
+	}
+}
+
+// end writes the request's record to span, metrics and log, and gives the exchange back.
+func (x *exchange) end() {
+	p := x.p
+	x.record.Duration = time.Since(x.record.Start)
+	x.finishSpan()
+	if p.metrics != nil {
+		p.metrics.request(x)
+	}
+	if p.access != nil {
+		p.access(&x.record)
+	}
+	p.active.Add(-1)
+	if p.tracing != nil {
+		p.tracing.RequestEnded()
+	}
+	*x = exchange{inform: x.inform, spare: x.keepBody()}
+	exchanges.Put(x)
+}
+
+// refused answers what never goes to a backend.
+func (x *exchange) refused() bool {
+	switch {
+	case x.r.Method == http.MethodConnect || x.r.Method == http.MethodTrace:
+		x.fail(ending{http.StatusMethodNotAllowed, "us", "request"}, errMethod)
+	case x.p.looped(x.r.Header):
+		x.fail(ending{http.StatusLoopDetected, "us", "request"}, errLoop)
+	case x.p.cfg.Process.MaxBodyBytes > 0 && x.r.ContentLength > x.p.cfg.Process.MaxBodyBytes:
+		x.fail(ending{http.StatusRequestEntityTooLarge, "us", "request"}, errTooLarge)
+	default:
+		return false
+	}
+	return true
+}
+
+// Causes of our own errors, for the log.
+var (
+	errMethod     = errors.New("method is not served by a proxy")
+	errLoop       = errors.New("the request came through this balancer before")
+	errTooLarge   = errors.New("request body is larger than LB_MAX_BODY_BYTES")
+	errNoBackend  = errors.New("no backend")
+	errNoAnswer   = errors.New("no backend could be reached")
+	errNotFound   = errors.New("discovery has not answered yet")
+	errStrict     = errors.New("the session's backend can't be used and LB_AFFINITY_STRICT is on")
+	errNoToken    = errors.New("no identity token")
+	errDeadline   = errors.New("LB_REQUEST_TIMEOUT is over")
+	errQueue      = errors.New("every backend has LB_MAX_IN_FLIGHT requests in flight")
+	errClientGone = errors.New("the client left")
+)
+
+// serve tries endpoints until one answers or none is left.
+func (x *exchange) serve() {
+	if !x.ready() {
+		return
+	}
+	if x.readCookie() {
+		return
+	}
+	x.startBody()
+	for {
+		ep, done := x.pick()
+		if done || ep != nil && x.attempt(ep) {
+			return
+		}
+	}
+}
+
+// ready waits for the service's first set of backends, at most five seconds from the start of the request.
+func (x *exchange) ready() bool {
+	s := x.p.service
+	if x.snap = s.view(x.record.Start); x.snap != nil {
+		return true
+	}
+	wait := time.NewTimer(5 * time.Second)
+	defer wait.Stop()
+	select {
+	case <-s.first:
+		x.snap = s.view(time.Now())
+		return true
+	case <-wait.C:
+		x.fail(ending{http.StatusServiceUnavailable, "us", "discovery"}, errNotFound)
+	case <-x.r.Context().Done():
+		x.fail(ending{statusClientGone, "client", "discovery"}, errClientGone)
+	}
+	return false
+}
+
+func (x *exchange) startBody() {
+	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
+		return
+	}
+	limit, max := x.p.cfg.Service.Retry.Buffer, x.p.cfg.Process.MaxBodyBytes
+	if x.r.ContentLength > 0 {
+		max = 0 // was compared with the length already
+	}
+	if x.r.ContentLength > limit {
+		limit = 0
+	}
+	if x.body = x.spare; x.body == nil {
+		x.body = new(replay)
+	}
+	x.body.reset(x.r.Body, limit, max)
+}
+
+// keepBody returns what can serve the next request's body: nothing where a transport still reads through this one.
+func (x *exchange) keepBody() *replay {
+	if x.body == nil {
+		return x.spare
+	}
+	if x.view != nil {
+		x.view.Close()
+	}
+	if !x.body.reading.TryLock() {
+		return nil
+	}
+	defer x.body.reading.Unlock()
+	x.body.source = nil
+	return x.body
+}
+
+// value puts a header value into the exchange's own backing and returns the slice for a header map.
+func (x *exchange) value(v string) []string {
+	if x.nvalues == len(x.values) {
+		return []string{v}
+	}
+	i := x.nvalues
+	x.values[i] = v
+	x.nvalues++
+	return x.values[i : i+1 : i+1]
+}
+
+// origin is how the client addressed us.
+func (x *exchange) origin() string {
+	if x.secure {
+		return "https://" + x.clientHost
+	}
+	return "http://" + x.clientHost
+}
+
+func first(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// path returns the decoded path and the query of the request without trusting that the server filled URL.
+func (x *exchange) path() (path, query string) {
+	if x.r.URL != nil {
+		return x.r.URL.Path, x.r.URL.RawQuery
+	}
+	u, err := url.ParseRequestURI(x.r.RequestURI)
+	if err != nil {
+		return "", ""
+	}
+	return u.Path, u.RawQuery
+}

@@ -1,0 +1,260 @@
+package h2
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
+)
+
+// Send makes one exchange and never repeats it. The error is an *h1.Error. The response belongs to the caller until its
+// Body is closed.
+func (t *Transport) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	x := &exchange{call: c, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
+	if !c.Deadline.IsZero() {
+		x.deadline = time.AfterFunc(time.Until(c.Deadline), func() { cancel(errTimeout) })
+	}
+	conn, reused, err := t.reserve(ctx)
+	if err != nil {
+		e := x.connectError(err, r.Context())
+		x.finish()
+		return nil, e
+	}
+	c.Reused = reused
+	out := x.request(httptrace.WithClientTrace(ctx, x.trace()), r, t.TLS != nil)
+	resp, err := conn.RoundTrip(out)
+	if err != nil {
+		e := x.error(err, r.Context())
+		x.finish()
+		return nil, e
+	}
+	x.stopTimer()
+	c.FirstByte = time.Now()
+	resp.Body = &body{source: resp.Body, x: x, client: r.Context()}
+	return resp, nil
+}
+
+// exchange is what a request needs until its response body is closed.
+type exchange struct {
+	call     *h1.Call
+	cancel   context.CancelCauseFunc
+	cause    func() error // why the exchange's context ended
+	deadline *time.Timer
+	response atomic.Pointer[time.Timer]
+	written  atomic.Int64 // Unix nanoseconds
+	begun    atomic.Bool  // a byte of a response came, be it of a 1xx
+	bodyErr  atomic.Pointer[h1.Error]
+}
+
+// trace notes how far the exchange is and passes 1xx responses on.
+func (x *exchange) trace() *httptrace.ClientTrace {
+	t := &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { x.begun.Store(true) },
+		WroteRequest: func(httptrace.WroteRequestInfo) {
+			x.written.Store(time.Now().UnixNano())
+			if x.call.ResponseTimeout > 0 && !x.begun.Load() {
+				x.response.Store(time.AfterFunc(x.call.ResponseTimeout, func() { x.cancel(errTimeout) }))
+			}
+		},
+	}
+	t.Got1xxResponse = func(code int, h textproto.MIMEHeader) error {
+		x.begun.Store(true)
+		if x.call.Informational != nil {
+			x.call.Informational(code, http.Header(h))
+		}
+		return nil
+	}
+	return t
+}
+
+// request is the attempt's own request: net/http may read it until the response body is closed, so nothing of it is
+// shared with what the caller reuses.
+func (x *exchange) request(ctx context.Context, r *http.Request, secure bool) *http.Request {
+	host := r.Host
+	if x.call.Host != "" {
+		host = x.call.Host
+	}
+	header := make(http.Header, len(r.Header)+len(x.call.Fields))
+	for k, v := range r.Header {
+		if k != "Expect" {
+			header[k] = append([]string(nil), v...)
+		}
+	}
+	for _, f := range x.call.Fields {
+		if f.Value == "" {
+			delete(header, f.Name)
+		} else {
+			header[f.Name] = []string{f.Value}
+		}
+	}
+	if header["User-Agent"] == nil {
+		header["User-Agent"] = nil // or net/http would add its own
+	}
+	out := (&http.Request{
+		Method: r.Method, URL: target(r, host, secure), Host: host, Header: header,
+		Proto: "HTTP/2.0", ProtoMajor: 2, Trailer: r.Trailer, ContentLength: r.ContentLength,
+	}).WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+		var source io.ReadCloser = r.Body
+		if x.call.Body != nil {
+			source = x.call.Body
+		}
+		out.Body = &requestBody{source: source, x: x}
+	}
+	return out
+}
+
+// target keeps the bytes of the request target: an opaque URL is sent as it is.
+func target(r *http.Request, host string, secure bool) *url.URL {
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	path := r.RequestURI
+	if !strings.HasPrefix(path, "/") && path != "*" {
+		path = r.URL.RequestURI()
+	}
+	if path == "*" {
+		return &url.URL{Scheme: scheme, Host: host, Path: "*"}
+	}
+	return &url.URL{Scheme: scheme, Host: host, Opaque: "//" + host + path}
+}
+
+// finish frees the exchange's timers and context.
+func (x *exchange) finish() {
+	x.stopTimer()
+	if x.deadline != nil {
+		x.deadline.Stop()
+	}
+	x.cancel(nil)
+	if n := x.written.Load(); n != 0 {
+		x.call.Written = time.Unix(0, n)
+	}
+}
+
+func (x *exchange) stopTimer() {
+	x.begun.Store(true)
+	if t := x.response.Load(); t != nil {
+		t.Stop()
+	}
+	if n := x.written.Load(); n != 0 {
+		x.call.Written = time.Unix(0, n)
+	}
+}
+
+// requestBody remembers what the client's side did wrong, because net/http hides it behind a stream error.
+type requestBody struct {
+	source io.ReadCloser
+	x      *exchange
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.source.Read(p)
+	if err != nil && err != io.EOF {
+		if e, ok := errors.AsType[*h1.Error](err); ok {
+			b.x.bodyErr.Store(e)
+		} else {
+			b.x.bodyErr.Store(&h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: h1.Gone, Err: err})
+		}
+	}
+	return n, err
+}
+
+func (b *requestBody) Close() error { return b.source.Close() }
+
+// body is a response body whose errors are typed.
+type body struct {
+	source io.ReadCloser
+	x      *exchange
+	client context.Context
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.source.Read(p)
+	if err != nil && err != io.EOF {
+		e := b.x.error(err, b.client)
+		e.Outcome, e.Phase = h1.Broken, h1.Body
+		err = e
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	err := b.source.Close()
+	b.x.finish()
+	return err
+}
+
+// connectError types an error of dialling.
+func (x *exchange) connectError(err error, client context.Context) *h1.Error {
+	e := &h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Err: err}
+	if timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); ok {
+		e.Timeout = timeout.Timeout()
+	}
+	if errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		e.Timeout = true
+	} else if client.Err() != nil {
+		e.Client = h1.Gone
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		e.Timeout = false
+	}
+	return e
+}
+
+// streamError has the shape of the error that net/http returns for a reset stream, which it converts on request.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e streamError) Error() string { return "stream reset" }
+
+// refusedStream is the code of a stream that was not processed (RFC 9113 section 8.7).
+const refusedStream = 7
+
+// error types an error of RoundTrip or of a body.
+func (x *exchange) error(err error, client context.Context) *h1.Error {
+	if e := x.bodyErr.Load(); e != nil {
+		return &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: e.Client, Err: e.Err}
+	}
+	e := &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Head, Err: err}
+	if x.written.Load() == 0 {
+		e.Phase = h1.Write
+	}
+	if x.begun.Load() {
+		e.Outcome = h1.Broken
+	}
+	var reset streamError
+	switch {
+	case x.cause() == errTimeout:
+		e.Timeout = true
+	case client.Err() != nil:
+		e.Client = h1.Gone
+	case errors.As(err, &reset) && reset.Code == refusedStream, goneAway(err):
+		e.Outcome = h1.NotProcessed
+	}
+	return e
+}
+
+// goneAway recognises net/http's error for a request that a GOAWAY excluded, or that found its connection closing. It
+// has no exported type, so its text decides; a test pins the text.
+func goneAway(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "http2: Transport received Server's graceful shutdown GOAWAY") ||
+		strings.Contains(text, "http2: client conn not usable")
+}

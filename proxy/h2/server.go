@@ -1,0 +1,120 @@
+package h2
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Server serves HTTP/2 on connections that somebody else accepted, by net/http's implementation. Fields are set before
+// the first Serve and not changed after.
+type Server struct {
+	Handler        http.Handler
+	HeaderTimeout  time.Duration
+	StallTimeout   time.Duration // a write that makes no progress ends the connection
+	IdleTimeout    time.Duration
+	MaxHeaderBytes int
+	Logger         *slog.Logger
+
+	once   sync.Once
+	server *http.Server
+	queue  *queue
+	open   sync.Map // net.Conn to chan struct{}, closed when the connection is
+}
+
+// maxStreams is how many requests a client may have open on one connection.
+const maxStreams = 250
+
+// Serve serves one connection and returns when it is closed.
+func (s *Server) Serve(c net.Conn) {
+	s.once.Do(s.start)
+	done := make(chan struct{})
+	s.open.Store(c, done)
+	if !s.queue.put(c) {
+		s.open.Delete(c)
+		c.Close()
+		return
+	}
+	<-done
+}
+
+// changed ends the Serve of a connection that is closed.
+func (s *Server) changed(c net.Conn, state http.ConnState) {
+	if state != http.StateClosed && state != http.StateHijacked {
+		return
+	}
+	if done, ok := s.open.LoadAndDelete(c); ok {
+		close(done.(chan struct{}))
+	}
+}
+
+// start prepares net/http's server. It accepts from a queue what Serve puts there.
+func (s *Server) start() {
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(true)
+	s.queue = &queue{conns: make(chan net.Conn), closed: make(chan struct{})}
+	s.server = &http.Server{
+		Handler: s.Handler, Protocols: &protocols, ConnState: s.changed,
+		ReadHeaderTimeout: s.HeaderTimeout, IdleTimeout: s.IdleTimeout, MaxHeaderBytes: s.MaxHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second,
+			WriteByteTimeout:              s.StallTimeout,
+			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 256 << 10,
+		},
+	}
+	if s.Logger != nil {
+		s.server.ErrorLog = slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug)
+	}
+	go s.server.Serve(s.queue) // ends with Shutdown or Close
+}
+
+// Shutdown tells every client by GOAWAY to go elsewhere and waits for the requests in progress, or for ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.once.Do(s.start)
+	return s.server.Shutdown(ctx)
+}
+
+// Close closes everything at once.
+func (s *Server) Close() error {
+	s.once.Do(s.start)
+	return s.server.Close()
+}
+
+// queue is a net.Listener whose connections were accepted elsewhere.
+type queue struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (q *queue) put(c net.Conn) bool {
+	select {
+	case q.conns <- c:
+		return true
+	case <-q.closed:
+		return false
+	}
+}
+
+// Accept waits for a connection.
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept.
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.closed) })
+	return nil
+}
+
+// Addr is of no use to anybody.
+func (q *queue) Addr() net.Addr { return &net.TCPAddr{} }

@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
+)
+
+// relayBuffers hold what is on its way from a backend to a client when it can't be moved without copying.
+var relayBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
+
+// large is from which known length on a body is offered to the writer whole, which may splice it.
+const large = 64 << 10
+
+// relay passes the winner's response on: head, body as it comes, trailers. The affinity cookie is set here and only
+// here, for the endpoint that really answered.
+func (x *exchange) relay(ep *endpoint, resp *http.Response) {
+	h := x.w.Header()
+	copyResponse(h, resp.Header)
+	x.rewriteLocation(ep, h)
+	x.bind(ep, resp.StatusCode, h)
+	announceTrailers(h, resp.Trailer)
+	if x.p.draining.Load() && x.r.ProtoMajor == 2 {
+		h["Connection"] = []string{"close"} // net/http makes a GOAWAY of it
+	}
+	x.record.Status = resp.StatusCode
+	x.started = true
+	x.w.WriteHeader(resp.StatusCode)
+	err := x.copyBody(resp)
+	if err == nil {
+		x.copyTrailers(h, resp)
+	}
+	x.endAttemptSpan(ep, resp, err)
+	resp.Body.Close()
+	if err != nil {
+		x.cut(ep, err)
+	}
+}
+
+// copyBody moves the body and flushes whatever would otherwise wait for more.
+func (x *exchange) copyBody(resp *http.Response) *h1.Error {
+	if resp.ContentLength >= large {
+		if to, ok := x.w.(io.ReaderFrom); ok {
+			n, err := to.ReadFrom(resp.Body)
+			x.record.BytesOut += n
+			return relayError(err, nil)
+		}
+	}
+	buf := relayBuffers.Get().(*[]byte)
+	defer relayBuffers.Put(buf)
+	flusher, _ := x.w.(http.Flusher)
+	left := resp.ContentLength
+	for {
+		n, err := resp.Body.Read(*buf)
+		if n > 0 {
+			if _, werr := x.w.Write((*buf)[:n]); werr != nil {
+				return relayError(nil, werr)
+			}
+			x.record.BytesOut += int64(n)
+			left -= int64(n)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return relayError(err, nil)
+		}
+		if flusher != nil && left != 0 {
+			flusher.Flush()
+		}
+	}
+}
+
+// relayError tells a backend that broke its answer from a client that does not take it.
+func relayError(read, write error) *h1.Error {
+	switch {
+	case write != nil:
+		return &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Client: h1.Gone, Err: write}
+	case read == nil || read == io.EOF:
+		return nil
+	}
+	if e, ok := errors.AsType[*h1.Error](read); ok {
+		return e
+	}
+	return &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Err: read}
+}
+
+// cut ends an answer that can't be finished so that the client notices.
+func (x *exchange) cut(ep *endpoint, e *h1.Error) {
+	end := endingOf(e)
+	x.record.Ended, x.record.Detail = end.who+"/body", e.Error()
+	if blame(e) {
+		x.happened(x.p.service.report(ep, false, x.record.Start, time.Now()))
+	} else {
+		x.record.Status = statusClientGone
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// copyResponse copies the fields that concern the client. The values are shared, not cloned: the response is kept until
+// the handler is done with both.
+func copyResponse(to, from http.Header) {
+	for k, v := range from {
+		switch k {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Transfer-Encoding", "Upgrade", "Te", "Trailer":
+			continue
+		}
+		to[k] = v
+	}
+	if c := from["Connection"]; c != nil {
+		dropNamed(to, c)
+	}
+}
+
+// dropNamed removes the fields that a Connection field names (RFC 9110 section 7.6.1).
+func dropNamed(h http.Header, connection []string) {
+	for _, line := range connection {
+		for name := range strings.SplitSeq(line, ",") {
+			name = strings.Trim(name, " \t")
+			if name != "" && !endToEnd(name) {
+				delete(h, textproto.CanonicalMIMEHeaderKey(name))
+			}
+		}
+	}
+}
+
+// endToEnd guards the fields that no Connection field may take away: those that frame or route a message, and those
+// that a neighbour relies on us to set.
+func endToEnd(name string) bool {
+	switch strings.ToLower(name) {
+	case "host", "content-length", "content-type", "content-encoding", "set-cookie", "cookie", "authorization", "location", "cache-control":
+		return true
+	}
+	return false
+}
+
+// announceTrailers declares the trailers that the backend declared, so that HTTP/1.1 clients get them too.
+func announceTrailers(h, trailer http.Header) {
+	for k := range trailer {
+		h["Trailer"] = append(h["Trailer"], k)
+	}
+}
+
+// copyTrailers passes trailers on, those that were not announced as well.
+func (x *exchange) copyTrailers(h http.Header, resp *http.Response) {
+	if len(resp.Trailer) == 0 {
+		return
+	}
+	if f, ok := x.w.(http.Flusher); ok {
+		f.Flush() // forces chunked coding where the body was short, or the trailers would have no place
+	}
+	announced := h["Trailer"]
+	for k, v := range resp.Trailer {
+		if !containsString(announced, k) {
+			k = http.TrailerPrefix + k
+		}
+		h[k] = v
+	}
+	x.record.GRPC = first(resp.Trailer, "Grpc-Status")
+}
+
+func containsString(list []string, s string) bool {
+	for _, t := range list {
+		if t == s {
+			return true
+		}
+	}
+	return false
+}
+
+// informational passes a 1xx on at once. Its fields are not those of the final response.
+func (x *exchange) informational(code int, from http.Header) {
+	if x.started || x.r.ProtoMajor == 1 && x.r.ProtoMinor == 0 {
+		return
+	}
+	h := x.w.Header()
+	copyResponse(h, from)
+	x.w.WriteHeader(code)
+	clear(h)
+}

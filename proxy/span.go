@@ -1,0 +1,269 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
+)
+
+// A recorded request has one SERVER span, and one CLIENT span per attempt, by OpenTelemetry's HTTP conventions; what
+// they have no name for is ours and begins with "lb.". A request that is not recorded never comes here.
+
+// Attributes of our own.
+const (
+	attrBackend    = attribute.Key("lb.backend.name")
+	attrReason     = attribute.Key("lb.pick.reason")
+	attrCookie     = attribute.Key("lb.cookie.verdict")
+	attrCandidates = attribute.Key("lb.candidates")
+	attrEligible   = attribute.Key("lb.eligible")
+	attrAttempts   = attribute.Key("lb.attempts")
+	attrQueue      = attribute.Key("lb.queue.wait")        // seconds
+	attrRetry      = attribute.Key("lb.retry.class")       // why this attempt was allowed
+	attrReused     = attribute.Key("lb.connection.reused") // the attempt went out on a pooled connection
+	attrPhase      = attribute.Key("lb.failed.phase")
+	attrFirstByte  = attribute.Key("lb.time_to_first_byte") // seconds
+	attrEnded      = attribute.Key("lb.ended")
+	attrRequestID  = attribute.Key("lb.request.id")
+	attrBytesIn    = attribute.Key("lb.tunnel.bytes_in")
+	attrBytesOut   = attribute.Key("lb.tunnel.bytes_out")
+	attrGRPC       = attribute.Key("rpc.response.status_code")
+)
+
+// startSpan starts the SERVER span of a recorded request.
+func (x *exchange) startSpan() {
+	if !x.trace.sampled {
+		return
+	}
+	if x.trace.state != "" && x.trace.parent.IsValid() {
+		if state, err := trace.ParseTraceState(x.trace.state); err == nil {
+			x.trace.parent = x.trace.parent.WithTraceState(state)
+		}
+	}
+	method, original := spanMethod(x.r.Method)
+	path, query := x.path()
+	attrs := make([]attribute.KeyValue, 0, 16)
+	attrs = append(attrs,
+		semconv.HTTPRequestMethodKey.String(method),
+		semconv.URLPath(path),
+		semconv.URLScheme(x.record.Scheme),
+		semconv.ClientAddress(x.record.Client),
+		semconv.NetworkPeerAddress(x.record.Peer),
+		semconv.NetworkProtocolVersion(protocolVersion(x.r)),
+	)
+	if original != "" {
+		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(original))
+	}
+	if query != "" {
+		attrs = append(attrs, semconv.URLQuery(redact(query)))
+	}
+	if host, port := splitAddress(x.clientHost); host != "" {
+		attrs = append(attrs, semconv.ServerAddress(host))
+		if port != 0 {
+			attrs = append(attrs, semconv.ServerPort(port))
+		}
+	}
+	if x.record.Agent != "" {
+		attrs = append(attrs, semconv.UserAgentOriginal(x.record.Agent))
+	}
+	x.ctx, x.span = x.p.tracing.Start(x.trace.parent, x.trace.trace, spanName(method), x.record.Start, attrs...)
+	x.record.SpanID = x.span.SpanContext().SpanID()
+}
+
+// finishSpan ends the SERVER span with what came of the request.
+func (x *exchange) finishSpan() {
+	if x.span == nil {
+		return
+	}
+	r := &x.record
+	attrs := []attribute.KeyValue{attrAttempts.Int(r.Attempts), attrRequestID.String(r.RequestID)}
+	if r.Status != 0 {
+		attrs = append(attrs, semconv.HTTPResponseStatusCode(r.Status))
+	}
+	if x.snap != nil {
+		attrs = append(attrs, attrCandidates.Int(len(x.snap.entries)), attrEligible.Int(x.snap.eligible()))
+	}
+	if x.verdict != cookieOff {
+		attrs = append(attrs, attrCookie.String(string(x.verdict)))
+	}
+	if r.Queue > 0 {
+		attrs = append(attrs, attrQueue.Float64(r.Queue.Seconds()))
+	}
+	if r.Ended != "" {
+		attrs = append(attrs, attrEnded.String(r.Ended))
+	}
+	if r.Backend != "" {
+		attrs = append(attrs, attrBackend.String(r.Backend), attrReason.String(r.Reason))
+	}
+	if r.GRPC != "" {
+		attrs = append(attrs, attrGRPC.String(r.GRPC))
+	}
+	if r.Status >= 500 && r.Status != statusClientGone {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(strconv.Itoa(r.Status)))
+		x.span.SetStatus(codes.Error, "")
+	} else if strings.HasPrefix(r.Ended, "backend/") {
+		attrs = append(attrs, semconv.ErrorTypeKey.String("answer_cut"))
+		x.span.SetStatus(codes.Error, "")
+	}
+	x.span.SetAttributes(attrs...)
+	x.span.End(trace.WithTimestamp(r.Start.Add(r.Duration)))
+}
+
+// startAttemptSpan starts the CLIENT span of an attempt.
+func (x *exchange) startAttemptSpan(ep *endpoint, now time.Time) {
+	x.client = nil
+	if x.span == nil {
+		return
+	}
+	method, original := spanMethod(x.r.Method)
+	host := x.r.Host
+	if ep.host != "" {
+		host = ep.host
+	}
+	attrs := make([]attribute.KeyValue, 0, 16)
+	attrs = append(attrs,
+		semconv.HTTPRequestMethodKey.String(method),
+		semconv.ServerAddress(ep.addr),
+		semconv.ServerPort(ep.port),
+		semconv.URLFull(x.fullURL(ep, host)),
+		attrBackend.String(ep.name),
+		attrReason.String(string(x.reason)),
+		attrCandidates.Int(len(x.snap.entries)),
+		attrEligible.Int(x.snap.eligible()),
+	)
+	if original != "" {
+		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(original))
+	}
+	if x.record.Attempts > 1 {
+		attrs = append(attrs, semconv.HTTPRequestResendCount(x.record.Attempts-1), attrRetry.String(string(x.class)))
+	}
+	if x.verdict != cookieOff {
+		attrs = append(attrs, attrCookie.String(string(x.verdict)))
+	}
+	_, x.client = x.p.tracing.Tracer().Start(x.ctx, spanName(method),
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(now), trace.WithAttributes(attrs...))
+}
+
+// endAttemptSpan ends the attempt's CLIENT span. Of response and error at least one is nil, or both are set where an
+// answer that had begun was cut.
+func (x *exchange) endAttemptSpan(ep *endpoint, resp *http.Response, e *h1.Error) {
+	if x.client == nil {
+		return
+	}
+	attrs := []attribute.KeyValue{attrReused.Bool(x.call.Reused)}
+	if !x.call.FirstByte.IsZero() && !x.call.Written.IsZero() {
+		attrs = append(attrs, attrFirstByte.Float64(x.call.FirstByte.Sub(x.call.Written).Seconds()))
+	}
+	failure := ""
+	if resp != nil {
+		attrs = append(attrs, semconv.HTTPResponseStatusCode(resp.StatusCode), semconv.NetworkProtocolVersion(versionOf(resp.ProtoMajor, resp.ProtoMinor)))
+		if resp.StatusCode >= 400 {
+			failure = strconv.Itoa(resp.StatusCode)
+		}
+	}
+	if e != nil {
+		attrs = append(attrs, attrPhase.String(e.Phase.String()))
+		failure = errorType(e)
+	}
+	if failure != "" {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(failure))
+		x.client.SetStatus(codes.Error, "")
+	}
+	x.client.SetAttributes(attrs...)
+	x.client.End()
+	x.client = nil
+}
+
+// errorType is the cause of a failed attempt in one of few words; a caller who left made no error.
+func errorType(e *h1.Error) string {
+	switch {
+	case e.Client == h1.Gone:
+		return ""
+	case e.Client != h1.NoFault:
+		return "client_body"
+	case e.Timeout:
+		return e.Phase.String() + "_timeout"
+	case e.Outcome == h1.NotSent:
+		return "connect"
+	case e.Outcome == h1.NotProcessed:
+		return "not_processed"
+	case e.Outcome == h1.NoAnswer:
+		return "no_answer"
+	}
+	return "broken_answer"
+}
+
+// event adds an event to the request's span: what it changed about an endpoint.
+func (x *exchange) event(name string) {
+	if x.span != nil {
+		x.span.AddEvent(name, trace.WithAttributes(attrBackend.String(x.record.Backend)))
+	}
+}
+
+func (x *exchange) fullURL(ep *endpoint, host string) string {
+	path, query := x.path()
+	u := scheme(ep.origin) + host + path
+	if query != "" {
+		u += "?" + redact(query)
+	}
+	return u
+}
+
+// spanMethod is the method as spans name it, and the original where the conventions know no such method.
+func spanMethod(method string) (known, original string) {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY":
+		return method, ""
+	}
+	return "_OTHER", method
+}
+
+// spanName is the method, because a proxy knows no routes; the conventions forbid the path.
+func spanName(method string) string {
+	if method == "_OTHER" {
+		return "HTTP"
+	}
+	return method
+}
+
+func protocolVersion(r *http.Request) string { return versionOf(r.ProtoMajor, r.ProtoMinor) }
+
+func versionOf(major, minor int) string {
+	switch {
+	case major == 2:
+		return "2"
+	case minor == 0:
+		return "1.0"
+	}
+	return "1.1"
+}
+
+// redact hides the values of the query parameters that are credentials (conventions for url.full).
+func redact(query string) string {
+	if !strings.ContainsAny(query, "sSXA") {
+		return query
+	}
+	pairs := strings.Split(query, "&")
+	for i, pair := range pairs {
+		name, _, ok := strings.Cut(pair, "=")
+		if ok && secretParameter(name) {
+			pairs[i] = name + "=REDACTED"
+		}
+	}
+	return strings.Join(pairs, "&")
+}
+
+func secretParameter(name string) bool {
+	switch strings.ToLower(name) {
+	case "sig", "signature", "awsaccesskeyid", "x-goog-signature", "x-amz-signature", "x-amz-credential", "x-amz-security-token":
+		return true
+	}
+	return false
+}

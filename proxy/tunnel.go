@@ -1,0 +1,202 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
+)
+
+// tunnels are the upgraded connections: they outlive every limit and end with one of their sides, or at the end of the
+// process with a close frame.
+type tunnels struct {
+	mu    sync.Mutex
+	open  map[*tunnel]struct{}
+	ended bool
+}
+
+func (t *tunnels) init() { t.open = make(map[*tunnel]struct{}) }
+
+// add takes a tunnel in; a process that is ending takes none.
+func (t *tunnels) add(n *tunnel) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return false
+	}
+	t.open[n] = struct{}{}
+	return true
+}
+
+func (t *tunnels) remove(n *tunnel) {
+	t.mu.Lock()
+	delete(t.open, n)
+	t.mu.Unlock()
+}
+
+// end asks every tunnel to end and admits no more. It returns how many there were.
+func (t *tunnels) end() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+	for n := range t.open {
+		n.finish()
+	}
+	return len(t.open)
+}
+
+func (t *tunnels) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
+// tunnel is one WebSocket: two streams of frames, each relayed by a goroutine of its own.
+type tunnel struct {
+	client  net.Conn
+	backend io.ReadWriteCloser
+	down    border // frames towards the client
+	up      border // frames towards the backend
+	ending  atomic.Bool
+}
+
+// tunnel relays an upgraded connection until both sides are done.
+func (x *exchange) tunnel(ep *endpoint, resp *http.Response) {
+	backend, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok || !x.upgrade {
+		resp.Body.Close()
+		x.endAttemptSpan(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Head, Err: errUnasked})
+		x.fail(ending{http.StatusBadGateway, "backend", "head"}, errUnasked)
+		return
+	}
+	defer backend.Close()
+	head := upgradeHead(x, ep, resp)
+	conn, buffered, err := http.NewResponseController(x.w).Hijack()
+	if err != nil {
+		x.endAttemptSpan(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Head, Err: err})
+		x.fail(ending{http.StatusBadGateway, "us", "upgrade"}, err)
+		return
+	}
+	defer conn.Close()
+	x.started = true
+	x.record.Status = http.StatusSwitchingProtocols
+	t := &tunnel{client: conn, backend: backend}
+	t.down.masked, t.up.masked = false, true
+	if !x.p.tunnels.add(t) {
+		x.endAttemptSpan(ep, resp, nil)
+		return
+	}
+	defer x.p.tunnels.remove(t)
+	conn.SetDeadline(time.Time{})
+	if _, err := conn.Write(head); err != nil {
+		x.record.Ended = "client/tunnel"
+		x.endAttemptSpan(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Client: h1.Gone, Err: err})
+		return
+	}
+	in, out := t.relay(buffered.Reader)
+	x.record.BytesIn, x.record.BytesOut = in, out
+	x.endTunnelSpan(ep, resp, in, out)
+}
+
+var errUnasked = errors.New("101 to a request that asked for no upgrade")
+
+// upgradeHead is the 101 as the client gets it.
+func upgradeHead(x *exchange, ep *endpoint, resp *http.Response) []byte {
+	h := make(http.Header, len(resp.Header)+2)
+	copyResponse(h, resp.Header)
+	x.bind(ep, resp.StatusCode, h)
+	delete(h, "Content-Length")
+	head := []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+	for name, values := range h {
+		for _, v := range values {
+			head = append(head, name...)
+			head = append(head, ": "...)
+			head = append(head, v...)
+			head = append(head, "\r\n"...)
+		}
+	}
+	return append(head, "\r\n"...)
+}
+
+// lingering is how long the second half of a tunnel may go on after the first has ended.
+const lingering = 5 * time.Second
+
+// farewell is how long a tunnel that was asked to end has for its closing handshake.
+const farewell = time.Second
+
+// relay moves both streams and returns how many bytes went up and down. When one side ends, the other is told by a
+// half-close, and gets a little time to finish.
+func (t *tunnel) relay(glued io.Reader) (up, down int64) {
+	var both sync.WaitGroup
+	stop := time.AfterFunc(0, func() {})
+	stop.Stop()
+	var once sync.Once
+	half := func() { once.Do(func() { stop = time.AfterFunc(lingering, t.close) }) }
+	both.Go(func() {
+		up = t.copy(t.backend, glued, &t.up)
+		halfClose(t.backend)
+		half()
+	})
+	down = t.copy(t.client, t.backend, &t.down)
+	halfClose(t.client)
+	half()
+	both.Wait()
+	stop.Stop()
+	return up, down
+}
+
+// copy relays one stream until it ends.
+func (t *tunnel) copy(to io.Writer, from io.Reader, b *border) (n int64) {
+	buf := relayBuffers.Get().(*[]byte)
+	defer relayBuffers.Put(buf)
+	for {
+		m, err := from.Read(*buf)
+		if m > 0 {
+			if werr := b.pass(to, (*buf)[:m], t.ending.Load()); werr != nil {
+				t.close()
+				return n
+			}
+			n += int64(m)
+		}
+		if err != nil {
+			return n
+		}
+	}
+}
+
+// finish ends the tunnel with close frames, and with the connections themselves a second later.
+func (t *tunnel) finish() {
+	if t.ending.Swap(true) {
+		return
+	}
+	t.client.SetWriteDeadline(time.Now().Add(farewell))
+	t.down.interrupt(t.client)
+	t.up.interrupt(t.backend)
+	time.AfterFunc(farewell, t.close)
+}
+
+func (t *tunnel) close() {
+	t.client.Close()
+	t.backend.Close()
+}
+
+// halfClose says that nothing more comes, where the connection can say so.
+func halfClose(c any) {
+	if h, ok := c.(interface{ CloseWrite() error }); ok {
+		h.CloseWrite()
+	}
+}
+
+// endTunnelSpan ends the attempt's span with what went through.
+func (x *exchange) endTunnelSpan(ep *endpoint, resp *http.Response, in, out int64) {
+	if x.client != nil {
+		x.client.SetAttributes(attrBytesIn.Int64(in), attrBytesOut.Int64(out))
+		x.span.SetAttributes(attrBytesIn.Int64(in), attrBytesOut.Int64(out))
+	}
+	x.endAttemptSpan(ep, resp, nil)
+}
