@@ -1,0 +1,239 @@
+package h1
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// maxFields is how many fields a head or a trailer section may have.
+const maxFields = 256
+
+// keepFields is the size over which a map is dropped instead of being reused: maps never shrink.
+const keepFields = 64
+
+// refusal is why a message was refused, and the status that says so to a client.
+type refusal struct {
+	status int
+	reason string
+}
+
+func (r *refusal) Error() string { return r.reason }
+
+func malformed(reason string) *refusal { return &refusal{http.StatusBadRequest, reason} }
+
+// block is the fields of one head, with the memory behind them and what the framing and routing fields among them said.
+// All strings are slices of the one string that was parsed. A block belongs to a connection and is reused.
+type block struct {
+	header http.Header
+	values []string // what the map's slices are cut from
+	count  int
+
+	hosts      int
+	host       string
+	lengths    int
+	length     int64 // -1 without Content-Length
+	codings    int
+	chunked    bool
+	close      bool
+	keepAlive  bool
+	upgrade    bool // Connection names Upgrade
+	websocket  bool // Upgrade names websocket and nothing else
+	expect     string
+	idle       string // Keep-Alive
+	trailers   []string
+	trailerSet bool // it is a trailer section: no routing, no framing
+}
+
+// reset makes the block empty and ready for the next head.
+func (b *block) reset() {
+	header, values, trailers := b.header, b.values, b.trailers
+	if header == nil || len(header) > keepFields {
+		header = make(http.Header, 16)
+	} else {
+		clear(header)
+	}
+	if cap(values) == 0 || cap(values) > 2*keepFields {
+		values = make([]string, 0, 24)
+	}
+	clear(values)
+	*b = block{header: header, values: values[:0], trailers: trailers[:0], length: -1}
+}
+
+// parse reads the field lines of s, which ends with the last line's CRLF: RFC 9112 section 5, without its leniencies.
+func (b *block) parse(s string) *refusal {
+	for s != "" {
+		rest, err := b.line(s)
+		if err != nil {
+			return err
+		}
+		s = rest
+	}
+	return nil
+}
+
+// line takes one field line from s.
+func (b *block) line(s string) (rest string, err *refusal) {
+	i := 0
+	for i < len(s) && chars[s[i]]&inToken != 0 {
+		i++
+	}
+	if i == 0 || i == len(s) || s[i] != ':' {
+		return "", malformed("malformed field name")
+	}
+	name := s[:i]
+	i++
+	start := i
+	for i < len(s) && chars[s[i]]&inValue != 0 {
+		i++
+	}
+	if i+1 >= len(s) || s[i] != '\r' || s[i+1] != '\n' {
+		return "", malformed("malformed field value")
+	}
+	if b.count++; b.count > maxFields {
+		return "", &refusal{http.StatusRequestHeaderFieldsTooLarge, "too many fields"}
+	}
+	return s[i+2:], b.add(name, trimBlanks(s[start:i]))
+}
+
+// add files a field under its canonical name. Host, Transfer-Encoding and Trailer stay out of the map, as in net/http.
+func (b *block) add(name, value string) *refusal {
+	key, k := canonical(name)
+	if k != plain {
+		if b.trailerSet {
+			if k != date {
+				return malformed("framing or routing field in trailers")
+			}
+		} else if err := b.meaning(k, value); err != nil {
+			return err
+		}
+		if k == host || k == transferEncoding || k == trailer {
+			return nil
+		}
+	}
+	if old, ok := b.header[key]; ok {
+		b.header[key] = append(old, value)
+		return nil
+	}
+	n := len(b.values)
+	b.values = append(b.values, value)
+	b.header[key] = b.values[n : n+1 : n+1]
+	return nil
+}
+
+// meaning notes what a field says about the message itself.
+func (b *block) meaning(k kind, value string) *refusal {
+	switch k {
+	case host:
+		b.hosts++
+		b.host = value
+	case contentLength:
+		if b.lengths++; b.lengths > 1 {
+			return malformed("repeated Content-Length")
+		}
+		n, ok := parseLength(value)
+		if !ok {
+			return malformed("malformed Content-Length")
+		}
+		b.length = n
+	case transferEncoding:
+		if b.codings++; b.codings > 1 || !equalFold(value, "chunked") {
+			return malformed("transfer coding other than one chunked")
+		}
+		b.chunked = true
+	case connection:
+		b.options(value)
+	case upgrade:
+		b.websocket = equalFold(value, "websocket")
+	case expect:
+		if b.expect != "" || value == "" {
+			value = "repeated or empty"
+		}
+		b.expect = value
+	case keepAlive:
+		b.idle = value
+	case trailer:
+		return b.announce(value)
+	}
+	return nil
+}
+
+// options notes the connection options that we act on.
+func (b *block) options(value string) {
+	for option := range strings.SplitSeq(value, ",") {
+		switch option = trimBlanks(option); {
+		case equalFold(option, "close"):
+			b.close = true
+		case equalFold(option, "keep-alive"):
+			b.keepAlive = true
+		case equalFold(option, "upgrade"):
+			b.upgrade = true
+		}
+	}
+}
+
+// announce notes which trailers are to come.
+func (b *block) announce(value string) *refusal {
+	for name := range strings.SplitSeq(value, ",") {
+		if name = trimBlanks(name); name == "" {
+			continue
+		}
+		key, k := canonical(name)
+		if !isToken(name) || (k != plain && k != date) || len(b.trailers) == maxFields {
+			return malformed("bad field announced as trailer")
+		}
+		b.trailers = append(b.trailers, key)
+	}
+	return nil
+}
+
+// trailer is the map of announced trailers, with no values yet; nil when none were.
+func (b *block) trailer() http.Header {
+	if len(b.trailers) == 0 || !b.chunked {
+		return nil
+	}
+	t := make(http.Header, len(b.trailers))
+	for _, name := range b.trailers {
+		t[name] = nil
+	}
+	return t
+}
+
+// parseLength reads digits and nothing else: no sign, no list, no blanks (RFC 9110 section 8.6). 18 digits fit int64.
+func parseLength(s string) (int64, bool) {
+	if s == "" || len(s) > 18 {
+		return 0, false
+	}
+	var n int64
+	for i := 0; i < len(s); i++ {
+		d := s[i] - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = n*10 + int64(d)
+	}
+	return n, true
+}
+
+var errBadField = errors.New("field that cannot be written")
+
+// appendFields writes a field once for each value.
+func appendFields(out []byte, name string, values []string) (_ []byte, err error) {
+	for _, v := range values {
+		if out, err = appendField(out, name, v); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// appendField fails when name or value would not be understood as such.
+func appendField(out []byte, name, value string) ([]byte, error) {
+	if !isToken(name) || !every(value, inValue) {
+		return out, errBadField
+	}
+	out = append(out, name...)
+	out = append(out, ": "...)
+	out = append(out, trimBlanks(value)...)
+	return append(out, "\r\n"...), nil
+}

@@ -1,0 +1,71 @@
+package h1
+
+// What a byte may be part of, after RFC 9110 section 5 and RFC 3986 appendix A.
+const (
+	inToken  uint8 = 1 << iota // tchar: a method or a field name
+	inValue                    // a field value: HTAB, SP, VCHAR and obs-text
+	inTarget                   // a request target: VCHAR but "#"
+	inPath                     // a path that url.URL writes as it is
+	inHost                     // a host name
+)
+
+// chars is the classes of each byte.
+var chars = [256]uint8{
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, // 0x00
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // 0x10
+	2, 7, 6, 3, 15, 7, 15, 7, 6, 6, 7, 15, 14, 31, 31, 14, // 0x20
+	31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 14, 14, 6, 14, 6, 6, // 0x30
+	14, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, // 0x40
+	31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 6, 6, 6, 7, 31, // 0x50
+	7, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, // 0x60
+	31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 6, 7, 6, 31, 0, // 0x70
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, // 0x80
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, // 0x90
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, // 0xa0
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, // 0xb0
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, // 0xc0
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, // 0xd0
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, // 0xe0
+	2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, // 0xf0
+}
+
+// every says that all bytes of s are of a class. The empty string is.
+func every(s string, class uint8) bool {
+	for i := 0; i < len(s); i++ {
+		if chars[s[i]]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// isToken is RFC 9110's token.
+func isToken(s string) bool { return s != "" && every(s, inToken) }
+
+// trimBlanks takes optional white space from both ends.
+func trimBlanks(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// equalFold is case-insensitive equality with an ASCII string in lower case.
+func equalFold(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		b := s[i]
+		if 'A' <= b && b <= 'Z' {
+			b |= 0x20
+		}
+		if b != lower[i] {
+			return false
+		}
+	}
+	return true
+}

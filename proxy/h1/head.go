@@ -1,0 +1,99 @@
+package h1
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+)
+
+var (
+	crlf     = []byte("\r\n")
+	crlfcrlf = []byte("\r\n\r\n")
+)
+
+// headEnd is the length of the head that b begins with, 0 when it is not whole yet. A line that ends with a bare LF is
+// refused at once: nobody can say where such a head ends.
+func headEnd(b []byte) (int, *refusal) {
+	if i := bytes.Index(b, crlfcrlf); i >= 0 {
+		return i + len(crlfcrlf), nil
+	}
+	for rest := b; ; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			return 0, nil
+		}
+		if i == 0 || rest[i-1] != '\r' {
+			return 0, malformed("bare LF in head")
+		}
+		rest = rest[i+1:]
+	}
+}
+
+// tooLarge is the refusal of a head that is over the limit and not at its end.
+func tooLarge(b []byte) *refusal {
+	if bytes.IndexByte(b, '\n') < 0 {
+		return &refusal{http.StatusRequestURITooLong, "request line over the limit"}
+	}
+	return &refusal{http.StatusRequestHeaderFieldsTooLarge, "head over the limit"}
+}
+
+// requestLine splits a head after its first line: RFC 9112 section 3, one space between the parts and nothing else.
+func requestLine(head string) (method, target string, minor int, fields string, err *refusal) {
+	i := 0
+	for i < len(head) && chars[head[i]]&inToken != 0 {
+		i++
+	}
+	if i == 0 || i == len(head) || head[i] != ' ' {
+		return "", "", 0, "", malformed("malformed method")
+	}
+	method = head[:i]
+	i++
+	start := i
+	for i < len(head) && chars[head[i]]&inTarget != 0 {
+		i++
+	}
+	if i == start || i == len(head) || head[i] != ' ' {
+		return "", "", 0, "", malformed("malformed target")
+	}
+	target = head[start:i]
+	line, fields, _ := strings.Cut(head[i+1:], "\r\n")
+	switch line {
+	case "HTTP/1.1":
+		return method, target, 1, fields, nil
+	case "HTTP/1.0":
+		return method, target, 0, fields, nil
+	}
+	return "", "", 0, "", badVersion(line)
+}
+
+// badVersion tells a version that we do not speak from bytes that are none.
+func badVersion(line string) *refusal {
+	if len(line) == 8 && strings.HasPrefix(line, "HTTP/") && line[6] == '.' && digit(line[5]) && digit(line[7]) {
+		return &refusal{http.StatusHTTPVersionNotSupported, "unsupported version"}
+	}
+	return malformed("malformed version")
+}
+
+func digit(b byte) bool { return '0' <= b && b <= '9' }
+
+// statusLine splits a response head after its first line: RFC 9112 section 4. The space before an empty reason may be
+// missing, as many servers send it.
+func statusLine(head string) (code, minor int, reason, fields string, err *refusal) {
+	line, fields, ok := strings.Cut(head, "\r\n")
+	if !ok || len(line) < 12 || line[:7] != "HTTP/1." || line[8] != ' ' || (line[7] != '0' && line[7] != '1') {
+		return 0, 0, "", "", malformed("malformed status line")
+	}
+	for _, d := range []byte(line[9:12]) {
+		if !digit(d) {
+			return 0, 0, "", "", malformed("malformed status")
+		}
+		code = code*10 + int(d-'0')
+	}
+	if code < 100 || (len(line) > 12 && line[12] != ' ') || !every(line[12:], inValue) {
+		return 0, 0, "", "", malformed("malformed status")
+	}
+	if len(line) > 13 {
+		reason = line[13:]
+	}
+	return code, int(line[7] - '0'), reason, fields, nil
+}

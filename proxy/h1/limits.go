@@ -1,0 +1,97 @@
+package h1
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+var (
+	errClientGone   = errors.New("client is gone")
+	errTimeout      = os.ErrDeadlineExceeded
+	errUnsolicited  = errors.New("bytes that belong to no response")
+	errInterrupted  = errors.New("exchange ended")
+	errSwitch       = errors.New("switching protocols without being asked")
+	errManyInterims = errors.New("too many interim responses")
+)
+
+// limit is the nearest moment at which something would have to happen; zero is never.
+func (l *link) limit() time.Time {
+	limit := l.call.Deadline
+	nearer := func(t time.Time) {
+		if limit.IsZero() || t.Before(limit) {
+			limit = t
+		}
+	}
+	switch {
+	case l.phase == Head && l.call.ResponseTimeout > 0:
+		if sent := l.sentAt(); !sent.IsZero() {
+			nearer(sent.Add(l.call.ResponseTimeout))
+		} else if l.up == nil {
+			nearer(l.waiting.Add(l.call.ResponseTimeout))
+		}
+	case l.phase == Body && l.stalls:
+		nearer(l.waiting.Add(l.t.StallTimeout))
+	}
+	if !l.holdTo.IsZero() {
+		nearer(l.holdTo)
+	}
+	return limit
+}
+
+// sentAt is when the last byte of the request was with the kernel; zero while it is not.
+func (l *link) sentAt() time.Time {
+	if l.up != nil {
+		return l.up.finished()
+	}
+	return l.call.Written
+}
+
+// wake is called when the read deadline ended a wait: it looks at the client and the clock, and says why to stop.
+func (l *link) wake() error {
+	if err := l.clientLeft(); err != nil {
+		return err
+	}
+	now := time.Now()
+	if !l.holdTo.IsZero() && !now.Before(l.holdTo) {
+		l.letGo()
+	}
+	limit := l.limit()
+	if !limit.IsZero() && !now.Before(limit) {
+		l.failure = &Error{Timeout: true, Err: errTimeout}
+		return l.failure
+	}
+	l.armAt(now.Add(nextLook), limit)
+	return nil
+}
+
+// clientLeft peeks at the client as long as there is something to see.
+func (l *link) clientLeft() error {
+	if l.client == nil {
+		return nil
+	}
+	switch l.client.departed() {
+	case finished, broken:
+		l.failure = &Error{Client: Gone, Err: errClientGone}
+		return l.failure
+	case readable:
+		l.client = nil
+	}
+	return nil
+}
+
+// interrupted says what another goroutine had to say: the upload's, or the one that ended a foreign client's context.
+// It is asked after the deadline was armed, and they speak before they move it, so one of the two is noticed.
+func (l *link) interrupted() error {
+	if l.up != nil {
+		if err := l.up.failed(); err != nil {
+			l.failure = err
+			return err
+		}
+	}
+	if l.context != nil && l.context.Err() != nil {
+		l.failure = &Error{Client: Gone, Err: l.context.Err()}
+		return l.failure
+	}
+	return nil
+}

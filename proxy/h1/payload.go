@@ -1,0 +1,227 @@
+package h1
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+)
+
+// framing is how a body's end is known: RFC 9112 section 6.3.
+type framing uint8
+
+const (
+	noBody framing = iota
+	byLength
+	byChunks
+	untilClose
+)
+
+// What the next bytes of a chunked body are.
+const (
+	chunkSize = iota
+	chunkData
+	chunkEnd
+	trailerSection
+)
+
+const (
+	maxChunkLine  = 1 << 10
+	maxExtensions = 16 << 10
+)
+
+// payload takes one message's body off an input. It says io.EOF together with the last bytes as far as they are there.
+type payload struct {
+	in       *input
+	framing  framing
+	left     int64 // of the body, or of the chunk
+	next     uint8 // in a chunked body
+	done     bool
+	overhead int // bytes of chunk extensions so far
+	limit    int // of the trailer section
+	trailer  http.Header
+}
+
+// Read fails with io.ErrUnexpectedEOF for a body that is cut, a *refusal for one that is malformed, and whatever the
+// source fails with.
+func (b *payload) Read(p []byte) (n int, err error) {
+	switch {
+	case b.done:
+		return 0, io.EOF
+	case b.framing == byChunks:
+		return b.readChunks(p)
+	case len(p) == 0:
+		return 0, nil
+	case b.framing == byLength && int64(len(p)) > b.left:
+		p = p[:b.left]
+	}
+	if b.in.buffered() > 0 {
+		n = b.in.take(p)
+	} else if n, err = b.in.from.receive(p); err == io.EOF && b.framing == untilClose {
+		b.done = true
+		return n, err
+	}
+	if b.framing == byLength {
+		if b.left -= int64(n); b.left == 0 {
+			b.done = true
+			return n, io.EOF
+		}
+	}
+	return n, noEOF(err)
+}
+
+// readChunks copies what is there of as many chunks as p holds and waits only when it has nothing at all.
+func (b *payload) readChunks(p []byte) (n int, err error) {
+	for {
+		if b.next != chunkData {
+			whole, err := b.syntax()
+			switch {
+			case err != nil:
+				return n, err
+			case b.done:
+				return n, io.EOF
+			case whole:
+				continue
+			case n > 0:
+				return n, nil
+			}
+			if err := b.in.fill(max(b.limit, firstBuffer)); err != nil {
+				return 0, tooLong(noEOF(err))
+			}
+			continue
+		}
+		if n == len(p) {
+			return n, nil
+		}
+		if n > 0 && b.in.buffered() == 0 {
+			return n, nil
+		}
+		m, err := b.readData(p[n:])
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// readData reads from the chunk that we are in.
+func (b *payload) readData(p []byte) (n int, err error) {
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	switch {
+	case b.in.buffered() == 0 && len(p) < firstBuffer/2:
+		if err := b.in.fill(firstBuffer); err != nil {
+			return 0, noEOF(err)
+		}
+		n = b.in.take(p)
+	case b.in.buffered() == 0:
+		n, err = b.in.from.receive(p)
+	default:
+		n = b.in.take(p)
+	}
+	if b.left -= int64(n); b.left == 0 {
+		b.next = chunkEnd
+	}
+	return n, noEOF(err)
+}
+
+// syntax takes the next piece of what is not data and says whether it was there in full.
+func (b *payload) syntax() (whole bool, _ error) {
+	switch have := b.in.bytes(); b.next {
+	case chunkSize:
+		return b.sizeLine(have)
+	case chunkEnd:
+		if len(have) > 0 && have[0] != '\r' || len(have) > 1 && have[1] != '\n' {
+			return false, malformed("chunk longer than its size")
+		}
+		if len(have) < 2 {
+			return false, nil
+		}
+		b.in.skip(2)
+		b.next = chunkSize
+		return true, nil
+	default:
+		return b.trailers(have)
+	}
+}
+
+// sizeLine reads a chunk's size: hexadecimal digits, then nothing or extensions, which end here. Blanks around the size
+// are refused: peers disagree about them.
+func (b *payload) sizeLine(have []byte) (whole bool, _ error) {
+	end := bytes.IndexByte(have, '\n')
+	if end < 0 {
+		if len(have) > maxChunkLine {
+			return false, malformed("chunk size line over the limit")
+		}
+		return false, nil
+	}
+	size, digits := parseHex(have[:end])
+	if digits == 0 || digits > 15 || end > maxChunkLine || have[end-1] != '\r' {
+		return false, malformed("malformed chunk size")
+	}
+	ext := have[digits : end-1]
+	for i, c := range ext {
+		if i == 0 && c != ';' || chars[c]&inValue == 0 {
+			return false, malformed("malformed chunk size")
+		}
+	}
+	if b.overhead += len(ext); b.overhead > maxExtensions {
+		return false, malformed("chunk extensions over the limit")
+	}
+	b.in.skip(end + 1)
+	b.left, b.next = size, chunkData
+	if size == 0 {
+		b.next = trailerSection
+	}
+	return true, nil
+}
+
+// parseHex reads leading hexadecimal digits, at most 16 of them.
+func parseHex(s []byte) (n int64, digits int) {
+	for ; digits < len(s) && digits < 16; digits++ {
+		switch c := s[digits]; {
+		case digit(c):
+			n = n<<4 | int64(c-'0')
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			n = n<<4 | int64(c|0x20-'a'+10)
+		default:
+			return n, digits
+		}
+	}
+	return n, digits
+}
+
+// trailers reads what is behind the last chunk. Its memory is its own: it outlives the connection's next message.
+func (b *payload) trailers(have []byte) (whole bool, _ error) {
+	if bytes.HasPrefix(have, crlf) {
+		b.in.skip(len(crlf))
+		b.done = true
+		return true, nil
+	}
+	end, err := headEnd(have)
+	if err != nil {
+		return false, err
+	}
+	if end == 0 {
+		return false, nil
+	}
+	if end > max(b.limit, firstBuffer) {
+		return false, malformed("trailers over the limit")
+	}
+	section := block{header: make(http.Header), trailerSet: true}
+	if err := section.parse(string(have[:end-2])); err != nil {
+		return false, malformed(err.reason)
+	}
+	b.in.skip(end)
+	b.trailer, b.done = section.header, true
+	return true, nil
+}
+
+// tooLong says what a full buffer means.
+func tooLong(err error) error {
+	if err == bufio.ErrBufferFull {
+		return malformed("trailers over the limit")
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+//go:build linux && (amd64 || arm64)
+
+package h1
+
+import (
+	"net"
+	"syscall"
+	"unsafe"
+)
+
+// Sockets of the runtime's poller are non-blocking, so these calls never wait and need not tell the scheduler that they
+// might: entering and leaving a system call costs as much as a small read. On every other platform, and for anything
+// but clear-text TCP, the same work is done by net.Conn's own methods.
+
+// poller is the raw connection of a clear-text TCP socket, nil for any other.
+func poller(c net.Conn) syscall.RawConn {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
+}
+
+// rawRead returns 0 and no error at the peer's orderly end.
+func rawRead(fd int, p []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		if errno != syscall.EINTR {
+			return max(int(n), 0), errno
+		}
+	}
+}
+
+// rawWrite writes up to three pieces as one.
+func rawWrite(fd int, pieces *[3][]byte) (int, syscall.Errno) {
+	var iov [3]syscall.Iovec
+	count := 0
+	for _, p := range pieces {
+		if len(p) > 0 {
+			iov[count].Base = unsafe.SliceData(p)
+			iov[count].SetLen(len(p))
+			count++
+		}
+	}
+	if count == 0 {
+		return 0, 0
+	}
+	for {
+		var n uintptr
+		var errno syscall.Errno
+		if count == 1 {
+			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(iov[0].Base)), uintptr(iov[0].Len))
+		} else {
+			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(count))
+		}
+		if errno != syscall.EINTR {
+			return max(int(n), 0), errno
+		}
+	}
+}
+
+// rawPeek asks without waiting.
+func rawPeek(fd int) peek {
+	var b [1]byte
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), 1,
+			syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
+			return silent
+		case errno != 0:
+			return broken
+		case n == 0:
+			return finished
+		default:
+			return readable
+		}
+	}
+}
+
+// States of a TCP socket, after Linux' include/net/tcp_states.h.
+const tcpEstablished = 1
+
+// tcpState is the state of a socket, 0 for anything but TCP.
+func tcpState(fd int) byte {
+	// The first byte of TCP_INFO is the state; this call is the one that reads four bytes in memory order.
+	info, err := syscall.GetsockoptInet4Addr(fd, syscall.IPPROTO_TCP, syscall.TCP_INFO)
+	if err != nil {
+		return 0
+	}
+	return info[0]
+}
+
+// socketOpen says that neither side has ended the connection.
+func socketOpen(fd int) bool { return tcpState(fd) == tcpEstablished }

@@ -1,0 +1,16 @@
+//go:build !linux || (!amd64 && !arm64)
+
+package h1
+
+import (
+	"net"
+	"syscall"
+)
+
+// poller is nil here: every connection is used through net.Conn's own methods, and what follows is never called.
+func poller(net.Conn) syscall.RawConn { return nil }
+
+func rawRead(int, []byte) (int, syscall.Errno)      { return 0, syscall.ENOSYS }
+func rawWrite(int, *[3][]byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }
+func rawPeek(int) peek                              { return silent }
+func socketOpen(int) bool                           { return true }

@@ -1,0 +1,73 @@
+package h1
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// write sends up to three pieces, in one system call where that is possible, and waits while the client does not take
+// them, at most the stall timeout without any progress.
+func (c *conn) write(pieces ...[]byte) error {
+	var all [3][]byte
+	copy(all[:], pieces)
+	if c.fd >= 0 {
+		n, errno := rawWrite(c.fd, &all)
+		if errno != 0 && errno != syscall.EAGAIN {
+			return errno
+		}
+		skip(&all, n)
+	}
+	if c.fd < 0 && c.raw != nil && len(all[1]) > 0 {
+		return c.writeMany(all)
+	}
+	for _, p := range all {
+		if err := c.writeAll(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skip drops n bytes that were written.
+func skip(pieces *[3][]byte, n int) {
+	for i := range pieces {
+		m := min(n, len(pieces[i]))
+		pieces[i] = pieces[i][m:]
+		n -= m
+	}
+}
+
+// writeMany is writev by net.Conn's own means.
+func (c *conn) writeMany(all [3][]byte) error {
+	buffers := net.Buffers(all[:])
+	for {
+		c.armWrite()
+		n, err := buffers.WriteTo(c.c)
+		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+// writeAll writes one piece.
+func (c *conn) writeAll(p []byte) error {
+	for len(p) > 0 {
+		c.armWrite()
+		n, err := c.c.Write(p)
+		p = p[n:]
+		if err != nil && (n == 0 || c.tls != nil || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return err
+		}
+	}
+	return nil
+}
+
+// armWrite gives the next write the stall timeout.
+func (c *conn) armWrite() {
+	if c.server.StallTimeout > 0 {
+		c.c.SetWriteDeadline(time.Now().Add(c.server.StallTimeout))
+	}
+}
