@@ -171,6 +171,7 @@ func TestLoad_AValueOutOfItsFormIsRefusedWithAReason(t *testing.T) {
 		"LB_RETRIES=11":                      "is out of range",
 		"LB_CA_FILE=/nonexistent/ca.crt":     "names a file that does not exist",
 		"LB_CA_FILE=/":                       "names something that is not a file",
+		"LB_DRAIN_DELAY=8s":                  "ends no sooner than LB_DRAIN_TIMEOUT",
 		"LB_DRAIN_DELAY=9s":                  "ends no sooner than LB_DRAIN_TIMEOUT",
 		"LB_SECRET__BLUE=x":                  "has '__' in its name",
 		"LB_RETRIES__BLUE=1":                 "has '__' in its name",

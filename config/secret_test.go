@@ -55,6 +55,20 @@ func TestSecret_BothOrAnUnusableFileIsAProblemOfTheFileVariable(t *testing.T) {
 	}
 }
 
+func TestSecret_FromTheEnvironmentIsTakenAsItIs(t *testing.T) {
+	t.Parallel()
+	if got := accepted(t, "LB_STATUS_TOKEN= "+key+" ").Process.StatusToken.Value(); got != " "+key+" " {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSecret_AProblemMasksWhatWasGiven(t *testing.T) {
+	t.Parallel()
+	if p := refused(t, "LB_STATUS_TOKEN=hush"); p.Given != mask || strings.Contains(p.String(), "hush") {
+		t.Errorf("got %q, given %q", p, p.Given)
+	}
+}
+
 func TestSecret_KeysFollowTheListRules(t *testing.T) {
 	t.Parallel()
 	s := NewSecret(" a ;b,c\n;\n d")

@@ -128,6 +128,23 @@ func TestWait_EveryURLMustAnswer(t *testing.T) {
 	}
 }
 
+func TestWait_SaysTheLastRealCauseAndNotThatTimeWasUp(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 1 {
+			cancel()
+			<-r.Context().Done()
+		}
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	defer app.Close()
+	if err := Wait(ctx, []string{app.URL}, time.Minute); err == nil || !strings.Contains(err.Error(), "status 502") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWait_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -235,6 +235,15 @@ func TestHandler_StateIsJSON(t *testing.T) {
 	}
 }
 
+func TestHandler_HEADWritesNoBodyWhateverTheServer(t *testing.T) {
+	t.Parallel()
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodHead, "/.lb/ready", nil)
+	handler().ServeHTTP(w, r)
+	if w.Code != http.StatusOK || w.Body.Len() > 0 || w.Header().Get("Content-Length") != "6" {
+		t.Errorf("got %d %q %v", w.Code, w.Body, w.Header())
+	}
+}
+
 func TestHandler_WhatIsNotOursIsNotFound(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
