@@ -147,3 +147,13 @@ func TestConsole_OneReadableLinePerSpan(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+var (
+	clientKind = trace.WithSpanKind(trace.SpanKindClient)
+	attributes = []attribute.KeyValue{
+		attribute.String("http.request.method", "GET"), attribute.String("url.path", "/"),
+		attribute.String("url.scheme", "http"), attribute.Int("http.response.status_code", 200),
+		attribute.String("server.address", "localhost"), attribute.Int("server.port", 8080),
+		attribute.String("lb.pick", "random"), attribute.String("lb.backend", "blue"),
+	}
+)
