@@ -59,7 +59,7 @@ func (x *exchange) overlay(ep *endpoint, now time.Time) bool {
 		x.view = &view{body: x.body} // a new one, because a transport may still hold the last
 		c.Body = x.view
 	}
-	x.startAttemptSpan(ep, now)
+	x.startAttempt(ep, now)
 	x.traceFields(c)
 	return x.identify(ep, c)
 }
@@ -71,7 +71,7 @@ func (x *exchange) identify(ep *endpoint, c *h1.Call) bool {
 	}
 	token, err := x.p.tokens.Token(x.r.Context(), ep.audience)
 	if err != nil {
-		x.endAttemptSpan(ep, nil, &h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Err: errNoToken})
+		x.endAttempt(ep, nil, &h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Err: errNoToken})
 		x.fail(ending{http.StatusBadGateway, "us", "identity"}, err)
 		return false
 	}
@@ -93,7 +93,7 @@ func (x *exchange) failed(ep *endpoint, e *h1.Error, began time.Time) bool {
 		x.happened(s.report(ep, false, began, now))
 	}
 	s.release(ep, x.trial)
-	x.endAttemptSpan(ep, nil, e)
+	x.endAttempt(ep, nil, e)
 	x.last, x.cause = endingOf(e), e
 	if !x.again(e) {
 		return x.fail(x.last, e)
@@ -162,7 +162,7 @@ func (x *exchange) retryStatus(ep *endpoint, resp *http.Response) bool {
 	wait := max(backoff(), retryAfter(resp.Header))
 	x.retries++
 	x.record.Retry = string(byStatus)
-	x.endAttemptSpan(ep, resp, nil)
+	x.endAttempt(ep, resp, nil)
 	resp.Body.Close()
 	if !x.pause(wait) {
 		x.fail(ending{statusClientGone, "client", "retry"}, errClientGone)

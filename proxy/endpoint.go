@@ -40,7 +40,6 @@ type endpoint struct {
 	lastAnswer atomic.Int64 // when the last response head came, in Unix nanoseconds
 
 	health health
-	series *endpointSeries
 }
 
 // newEndpoint makes the live record of a backend; nothing is dialled.
@@ -59,9 +58,6 @@ func (s *service) newEndpoint(b discovery.Backend) *endpoint {
 	ep.addr, ep.port = splitAddress(b.Address)
 	ep.http1, ep.http2 = s.dial(b)
 	ep.health.init()
-	if s.metrics != nil {
-		ep.series = s.metrics.endpoint(b.Name)
-	}
 	return ep
 }
 

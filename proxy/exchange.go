@@ -65,6 +65,7 @@ type exchange struct {
 	span   trace.Span // SERVER span; nil when not recorded
 	ctx    context.Context
 	client trace.Span // CLIENT span of the attempt
+	began  time.Time  // when the attempt began
 }
 
 var exchanges = sync.Pool{New: func() any {

@@ -36,7 +36,7 @@ func (x *exchange) relay(ep *endpoint, resp *http.Response) {
 	if err == nil {
 		x.copyTrailers(h, resp)
 	}
-	x.endAttemptSpan(ep, resp, err)
+	x.endAttempt(ep, resp, err)
 	resp.Body.Close()
 	if err != nil {
 		x.cut(ep, err)

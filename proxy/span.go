@@ -116,9 +116,9 @@ func (x *exchange) finishSpan() {
 	x.span.End(trace.WithTimestamp(r.Start.Add(r.Duration)))
 }
 
-// startAttemptSpan starts the CLIENT span of an attempt.
-func (x *exchange) startAttemptSpan(ep *endpoint, now time.Time) {
-	x.client = nil
+// startAttempt starts the CLIENT span of an attempt.
+func (x *exchange) startAttempt(ep *endpoint, now time.Time) {
+	x.client, x.began = nil, now
 	if x.span == nil {
 		return
 	}
@@ -151,9 +151,16 @@ func (x *exchange) startAttemptSpan(ep *endpoint, now time.Time) {
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(now), trace.WithAttributes(attrs...))
 }
 
-// endAttemptSpan ends the attempt's CLIENT span. Of response and error at least one is nil, or both are set where an
+// endAttempt writes the attempt down, in metrics and its CLIENT span. Of response and error at least one is nil, or both are set where an
 // answer that had begun was cut.
-func (x *exchange) endAttemptSpan(ep *endpoint, resp *http.Response, e *h1.Error) {
+func (x *exchange) endAttempt(ep *endpoint, resp *http.Response, e *h1.Error) {
+	if m := x.p.metrics; m != nil {
+		status := 0
+		if resp != nil {
+			status = resp.StatusCode
+		}
+		m.attempt(x, ep, status, e, time.Since(x.began))
+	}
 	if x.client == nil {
 		return
 	}

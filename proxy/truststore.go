@@ -57,9 +57,7 @@ func (t *trustStore) refresh(now time.Time) {
 	t.checked = now
 	var stamps [3]time.Time
 	for i, path := range [...]string{t.ca, t.cert, t.key} {
-		if info, err := os.Stat(path); path != "" && err == nil {
-			stamps[i] = info.ModTime()
-		}
+		stamps[i] = modified(path)
 	}
 	if t.configs != nil && stamps == t.stamps {
 		return

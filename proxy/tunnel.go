@@ -70,7 +70,7 @@ func (x *exchange) tunnel(ep *endpoint, resp *http.Response) {
 	backend, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok || !x.upgrade {
 		resp.Body.Close()
-		x.endAttemptSpan(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Head, Err: errUnasked})
+		x.endAttempt(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Head, Err: errUnasked})
 		x.fail(ending{http.StatusBadGateway, "backend", "head"}, errUnasked)
 		return
 	}
@@ -78,7 +78,7 @@ func (x *exchange) tunnel(ep *endpoint, resp *http.Response) {
 	head := upgradeHead(x, ep, resp)
 	conn, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
-		x.endAttemptSpan(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Head, Err: err})
+		x.endAttempt(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Head, Err: err})
 		x.fail(ending{http.StatusBadGateway, "us", "upgrade"}, err)
 		return
 	}
@@ -88,14 +88,14 @@ func (x *exchange) tunnel(ep *endpoint, resp *http.Response) {
 	t := &tunnel{client: conn, backend: backend}
 	t.down.masked, t.up.masked = false, true
 	if !x.p.tunnels.add(t) {
-		x.endAttemptSpan(ep, resp, nil)
+		x.endAttempt(ep, resp, nil)
 		return
 	}
 	defer x.p.tunnels.remove(t)
 	conn.SetDeadline(time.Time{})
 	if _, err := conn.Write(head); err != nil {
 		x.record.Ended = "client/tunnel"
-		x.endAttemptSpan(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Client: h1.Gone, Err: err})
+		x.endAttempt(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Client: h1.Gone, Err: err})
 		return
 	}
 	in, out := t.relay(buffered.Reader)
@@ -198,5 +198,5 @@ func (x *exchange) endTunnelSpan(ep *endpoint, resp *http.Response, in, out int6
 		x.client.SetAttributes(attrBytesIn.Int64(in), attrBytesOut.Int64(out))
 		x.span.SetAttributes(attrBytesIn.Int64(in), attrBytesOut.Int64(out))
 	}
-	x.endAttemptSpan(ep, resp, nil)
+	x.endAttempt(ep, resp, nil)
 }
