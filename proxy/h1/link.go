@@ -179,11 +179,13 @@ func (l *link) writePlain() error {
 	return err
 }
 
-// armWrite gives a write the stall timeout.
-func (l *link) armWrite() {
+// armWrite gives a write the stall timeout, and says when that is; zero is never.
+func (l *link) armWrite() (end time.Time) {
 	if l.t.StallTimeout > 0 {
-		l.c.SetWriteDeadline(time.Now().Add(l.t.StallTimeout))
+		end = time.Now().Add(l.t.StallTimeout)
+		l.c.SetWriteDeadline(end)
 	}
+	return end
 }
 
 // slack is how near an old deadline may be and still be left as it is.

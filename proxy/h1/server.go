@@ -29,6 +29,7 @@ type Server struct {
 	Rejected func(remote net.Addr, status int, id, reason string)
 
 	draining  atomic.Bool
+	copies    atomic.Bool // the kernel cannot splice
 	dates     atomic.Pointer[stamp]
 	exchanges sync.Pool
 	serving   sync.WaitGroup

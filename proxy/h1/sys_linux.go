@@ -81,7 +81,10 @@ func rawPeek(fd int) peek {
 }
 
 // States of a TCP socket, after Linux' include/net/tcp_states.h.
-const tcpEstablished = 1
+const (
+	tcpEstablished = 1
+	tcpClose       = 7
+)
 
 // tcpState is the state of a socket, 0 for anything but TCP.
 func tcpState(fd int) byte {
@@ -95,3 +98,6 @@ func tcpState(fd int) byte {
 
 // socketOpen says that neither side has ended the connection.
 func socketOpen(fd int) bool { return tcpState(fd) == tcpEstablished }
+
+// socketDead says that a connection was reset or has ended in both directions.
+func socketDead(fd int) bool { return tcpState(fd) == tcpClose }

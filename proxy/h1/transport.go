@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type Transport struct {
 	sweeper    *time.Timer
 	sweeping   bool
 	buffers    sync.Pool
+	copies     atomic.Bool // the kernel cannot splice
 }
 
 // Send makes one exchange and never repeats it; it only takes another connection when a pooled one turned out to be dead

@@ -65,9 +65,11 @@ func (c *conn) writeAll(p []byte) error {
 	return nil
 }
 
-// armWrite gives the next write the stall timeout.
-func (c *conn) armWrite() {
+// armWrite gives the next write the stall timeout, and says when that is; zero is never.
+func (c *conn) armWrite() (end time.Time) {
 	if c.server.StallTimeout > 0 {
-		c.c.SetWriteDeadline(time.Now().Add(c.server.StallTimeout))
+		end = time.Now().Add(c.server.StallTimeout)
+		c.c.SetWriteDeadline(end)
 	}
+	return end
 }
