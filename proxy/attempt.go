@@ -21,11 +21,12 @@ func (x *exchange) attempt(ep *endpoint) bool {
 	s.budget.attempt(x.record.Attempts > 0, began)
 	ep.requests.Add(1)
 	x.note(ep)
-	if !x.overlay(ep, began) {
+	up := s.upstreamFor(ep, x)
+	if !x.overlay(ep, up, began) {
 		s.release(ep, x.trial)
 		return true
 	}
-	resp, err := s.upstreamFor(ep, x).Send(x.r, &x.call)
+	resp, err := up.Send(x.r, &x.call)
 	if err != nil {
 		return x.failed(ep, asError(err), began)
 	}
@@ -48,17 +49,11 @@ func (x *exchange) note(ep *endpoint) {
 }
 
 // overlay fills in what only this attempt carries: Host, trace context, identity, its own view of the body, its limits.
-func (x *exchange) overlay(ep *endpoint, now time.Time) bool {
+func (x *exchange) overlay(ep *endpoint, up upstream, now time.Time) bool {
 	c := &x.call
 	*c = h1.Call{Host: ep.host, Fields: x.fields[:0], Upgrade: x.upgrade, ResponseTimeout: x.p.cfg.Service.ResponseTimeout, Deadline: x.deadline}
 	c.Informational = x.inform
-	if x.body != nil {
-		if x.view != nil {
-			x.view.Close()
-		}
-		x.view = &view{body: x.body} // a new one, because a transport may still hold the last
-		c.Body = x.view
-	}
+	x.bodyFor(up, c)
 	x.startAttempt(ep, now)
 	x.traceFields(c)
 	return x.identify(ep, c)
@@ -113,7 +108,7 @@ func (x *exchange) again(e *h1.Error) bool {
 	if x.class == never || x.started || x.expired() {
 		return false
 	}
-	if x.body != nil && !x.body.whole() {
+	if !x.bodyLeft(x.class) {
 		return false
 	}
 	if x.class == notSent {
@@ -156,7 +151,7 @@ func (x *exchange) retryStatus(ep *endpoint, resp *http.Response) bool {
 	s := x.p.service
 	x.class = byStatus
 	if !x.repeatable || x.retries >= s.cfg.Retry.Attempts || s.cfg.Affinity.Strict && x.bound != nil || !x.untried() ||
-		x.body != nil && !x.body.whole() || x.expired() || !s.budget.take(time.Now()) {
+		!x.bodyLeft(byStatus) || x.expired() || !s.budget.take(time.Now()) {
 		return false
 	}
 	wait := max(backoff(), retryAfter(resp.Header))

@@ -14,6 +14,7 @@ import (
 // what it still reads is kept for that one.
 type replay struct {
 	source  io.ReadCloser
+	length  int64      // as declared; -1 when it was not
 	reading sync.Mutex // held while the client is read
 
 	mu      sync.Mutex // guards what follows
@@ -27,8 +28,8 @@ type replay struct {
 }
 
 // reset takes a new request's body.
-func (b *replay) reset(source io.ReadCloser, limit, max int64) {
-	b.source, b.limit, b.max = source, limit, max
+func (b *replay) reset(source io.ReadCloser, length, limit, max int64) {
+	b.source, b.length, b.limit, b.max = source, length, limit, max
 	b.kept = b.kept[:0]
 	b.read, b.pending, b.lost, b.err = 0, 0, false, nil
 }
@@ -112,27 +113,17 @@ func (v *view) Close() error {
 	return nil
 }
 
-// Buffered is how many bytes can be read without waiting: a transport sends a body that is wholly there together with
+// Len is how much of the body is in memory when that is all of it, else 0: a transport sends such a body together with
 // the request head.
-func (v *view) Buffered() int {
-	v.body.mu.Lock()
-	defer v.body.mu.Unlock()
-	n := len(v.body.kept) - v.offset
-	if s, ok := v.body.source.(interface{ Buffered() int }); ok && v.body.err == nil {
-		n += s.Buffered()
-	}
-	return n
-}
-
-// Unwrap gives a transport the client's own body, for large bodies that it can move without reading them. It is asked
-// when the first byte is about to be sent; from then on the body can't be sent twice. nil means that it must be read.
-func (v *view) Unwrap() io.ReadCloser {
+func (v *view) Len() int {
 	b := v.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.read > 0 || b.max > 0 || b.limit > 0 {
-		return nil
+	if n := len(b.kept) - v.offset; b.err == io.EOF && !b.lost {
+		return n
 	}
-	b.lost = true
-	return b.source
+	if s, ok := b.source.(interface{ Len() int }); ok && b.read == 0 && int64(s.Len()) == b.length {
+		return s.Len()
+	}
+	return 0
 }

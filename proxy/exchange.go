@@ -152,7 +152,6 @@ func (x *exchange) serve() {
 	if x.readCookie() {
 		return
 	}
-	x.startBody()
 	for {
 		ep, done := x.pick()
 		if done || ep != nil && x.attempt(ep) {
@@ -181,7 +180,10 @@ func (x *exchange) ready() bool {
 	return false
 }
 
-func (x *exchange) startBody() {
+// bodyFor gives the attempt its body. What can't be repeated once it was sent, and goes where "nothing was sent" means
+// that the body is untouched, is left to the transport, which moves it without copying. Everything else is read through
+// a view that keeps what it reads for the next attempt.
+func (x *exchange) bodyFor(up upstream, c *h1.Call) {
 	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
 		return
 	}
@@ -189,13 +191,32 @@ func (x *exchange) startBody() {
 	if x.r.ContentLength > 0 {
 		max = 0 // was compared with the length already
 	}
-	if x.r.ContentLength > limit {
-		limit = 0
+	_, direct := up.(*h1.Transport)
+	if x.body == nil && direct && max == 0 && (!x.repeatable || x.r.ContentLength > limit) {
+		return
 	}
-	if x.body = x.spare; x.body == nil {
-		x.body = new(replay)
+	if x.body == nil {
+		if x.body = x.spare; x.body == nil {
+			x.body = new(replay)
+		}
+		x.body.reset(x.r.Body, x.r.ContentLength, limit, max)
 	}
-	x.body.reset(x.r.Body, limit, max)
+	if x.view != nil {
+		x.view.Close()
+	}
+	x.view = &view{body: x.body} // a new one, because a transport may still hold the last
+	c.Body = x.view
+}
+
+// bodyLeft reports whether another attempt could send the body from its start.
+func (x *exchange) bodyLeft(class retryClass) bool {
+	switch {
+	case x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0:
+		return true
+	case x.body != nil:
+		return x.body.whole()
+	}
+	return class == notSent
 }
 
 // keepBody returns what can serve the next request's body: nothing where a transport still reads through this one.
