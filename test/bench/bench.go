@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -91,14 +93,18 @@ func (b *bench) setup(opts backendOptions, tls bool) (setup, error) {
 		CA: filepath.Join(b.dir, "ca.pem"), Dir: dir, Sink: b.sink}, nil
 }
 
-// freeAddr is a loopback address that nobody listens on right now.
+// freeAddr is a loopback address that nobody listens on right now. Its port
+// lies below those the kernel gives to clients (ip_local_port_range(7)), one of
+// which could take it before the proxy does.
 func freeAddr() (netip.AddrPort, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return netip.AddrPort{}, err
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		l, err := net.Listen("tcp4", addr)
+		if err == nil {
+			return netip.MustParseAddrPort(addr), l.Close()
+		}
 	}
-	defer l.Close()
-	return netip.ParseAddrPort(l.Addr().String())
+	return netip.AddrPort{}, errors.New("no free port between 10000 and 29999")
 }
 
 // addPeer keeps a peer, or says why it is left out.
