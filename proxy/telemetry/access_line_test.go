@@ -74,7 +74,7 @@ func FuzzAccess_AnyBytesMakeOneValidLine(f *testing.F) {
 		var got struct {
 			Message     string
 			HTTPRequest struct{ RequestMethod, RequestURL, UserAgent string } `json:"httpRequest"`
-			RequestID   string                                               `json:"request_id"`
+			RequestID   string                                                `json:"request_id"`
 		}
 		if err := json.Unmarshal(raw, &got); err != nil {
 			t.Fatalf("%v: %q", err, raw)

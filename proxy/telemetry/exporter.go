@@ -3,8 +3,9 @@ package telemetry
 import (
 	"context"
 	"io"
-	"log/slog"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
@@ -50,25 +51,27 @@ func newGRPCExporter(ctx context.Context, options ...otlptracegrpc.Option) (sdkt
 	}))...)
 }
 
-// newLimits reads OTEL_BSP_*, with the standard's defaults for what is unset or no positive whole number. Times are
-// milliseconds. The schedule delay is an upper bound here: spans leave earlier, see processor.
-func newLimits(getenv func(string) string, logger *slog.Logger, longest time.Duration) limits {
+// mostQueued bounds the ring, which is made at the start, whatever the environment asks for.
+const mostQueued = 1 << 20
+
+// newLimits reads OTEL_BSP_*, with the standard's defaults for what is unset or no positive whole number; what is wrong
+// with a value has been said before. Times are milliseconds. The schedule delay is an upper bound here: spans leave
+// earlier, see processor.
+func newLimits(getenv func(string) string, longest time.Duration) limits {
 	number := func(name string, standard int) int {
-		given := getenv(name)
-		n, err := strconv.Atoi(given)
-		if err == nil && n > 0 && n <= 1<<22 {
+		if n, err := strconv.Atoi(strings.TrimSpace(getenv(name))); err == nil && n > 0 {
 			return n
-		}
-		if given != "" {
-			logger.Warn("ignored a variable that is no positive whole number", "variable", name, "default", standard)
 		}
 		return standard
 	}
+	milliseconds := func(name string, standard int) time.Duration {
+		return time.Duration(min(number(name, standard), math.MaxInt32)) * time.Millisecond
+	}
 	l := limits{
-		queue:   number("OTEL_BSP_MAX_QUEUE_SIZE", sdktrace.DefaultMaxQueueSize),
+		queue:   min(number("OTEL_BSP_MAX_QUEUE_SIZE", sdktrace.DefaultMaxQueueSize), mostQueued),
 		batch:   number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", sdktrace.DefaultMaxExportBatchSize),
-		delay:   time.Duration(number("OTEL_BSP_SCHEDULE_DELAY", sdktrace.DefaultScheduleDelay)) * time.Millisecond,
-		timeout: time.Duration(number("OTEL_BSP_EXPORT_TIMEOUT", sdktrace.DefaultExportTimeout)) * time.Millisecond,
+		delay:   milliseconds("OTEL_BSP_SCHEDULE_DELAY", sdktrace.DefaultScheduleDelay),
+		timeout: milliseconds("OTEL_BSP_EXPORT_TIMEOUT", sdktrace.DefaultExportTimeout),
 	}
 	l.batch = min(l.batch, l.queue)
 	l.delay = min(l.delay, longest)

@@ -104,7 +104,7 @@ func (t *Telemetry) setupTracing(ctx context.Context, cfg *config.Config, opts O
 	if cfg.Telemetry.TracesExporter == "console" {
 		longest = consoleWait
 	}
-	p := newProcessor(newLimits(opts.Getenv, opts.Logger, longest), &delivery{
+	p := newProcessor(newLimits(opts.Getenv, longest), &delivery{
 		exporter: exporter,
 		resource: t.resource,
 		health:   &health{logger: opts.Logger, what: "spans"},

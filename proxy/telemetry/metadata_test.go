@@ -1,0 +1,144 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/pillion-lb/pillion/config"
+)
+
+var answers = map[string]string{
+	"project/project-id":                   "p-1",
+	"instance/id":                          "i-7",
+	"instance/region":                      "projects/42/regions/europe-west1",
+	"instance/zone":                        "projects/42/zones/europe-west1-b",
+	"instance/name":                        "vm-1",
+	"instance/machine-type":                "projects/42/machineTypes/e2-small",
+	"instance/attributes/cluster-name":     "c-1",
+	"instance/attributes/cluster-location": "europe-west1-c",
+}
+
+func asked(_ context.Context, path string) (string, error) {
+	if value, ok := answers[path]; ok {
+		return value, nil
+	}
+	return "", errors.New("not defined")
+}
+
+func TestMachine_DescribesEachPlatform(t *testing.T) {
+	t.Parallel()
+	for want, platform := range map[string]config.Platform{
+		"cloud.provider=gcp cloud.account.id=p-1 cloud.platform=gcp_cloud_run cloud.region=europe-west1 faas.instance=i-7": {
+			Service: "web"},
+		"cloud.provider=gcp cloud.account.id=p-1 cloud.platform=gcp_compute_engine cloud.availability_zone=europe-west1-b " +
+			"cloud.region=europe-west1 host.id=i-7 host.name=vm-1 host.type=e2-small": {
+			ComputeEngine: true},
+		"cloud.provider=gcp cloud.account.id=p-1 cloud.platform=gcp_kubernetes_engine k8s.cluster.name=c-1 host.id=i-7 " +
+			"cloud.availability_zone=europe-west1-c cloud.region=europe-west1": {
+			ComputeEngine: true, Kubernetes: true},
+	} {
+		project, attrs := machine{platform, asked}.describe(t.Context())
+		if got := text(attrs); got != want || project != "p-1" {
+			t.Errorf("project %s, got %s\nwant %s", project, got, want)
+		}
+	}
+}
+
+func text(attrs []attribute.KeyValue) string {
+	var b strings.Builder
+	for _, a := range attrs {
+		b.WriteString(" " + string(a.Key) + "=" + a.Value.Emit())
+	}
+	return strings.TrimSpace(b.String())
+}
+
+func TestMachine_IsAskedOnlyWhereThereMayBeAnAnswer(t *testing.T) {
+	t.Parallel()
+	for _, p := range []config.Platform{{}, {Kubernetes: true}, {Kubernetes: true, Service: "web"}} {
+		if newMachine(p).known() {
+			t.Errorf("%+v is asked", p)
+		}
+	}
+}
+
+func TestMachine_ServerThatDropsPacketsDelaysTheFirstExportByAMomentOnly(t *testing.T) {
+	t.Parallel()
+	e := &fakeExporter{}
+	bubble(t, e, testLimits, func(t *testing.T, tracing *Tracing, _ func()) {
+		m := machine{config.Platform{Service: "web"}, func(ctx context.Context, _ string) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}}
+		late := newLateResource(tracing.processor.delivery.resource.base, true)
+		tracing.processor.delivery.resource = late
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		ended := make(chan struct{})
+		go func() {
+			_, attrs := m.describe(ctx)
+			late.complete(attrs)
+			close(ended)
+		}()
+		for i, wait := range []time.Duration{resourceWait, idleGap} {
+			request(tracing)
+			time.Sleep(wait)
+			synctest.Wait()
+			if n := e.delivered(); n != i+1 {
+				t.Errorf("%d spans delivered after %v, want %d", n, wait, i+1)
+			}
+		}
+		<-ended
+		if ctx.Err() != nil {
+			t.Error("the questions never end")
+		}
+	})
+}
+
+// TestSetup_CloudRunsResourceIsCompletedFromMetadata asks a metadata server over HTTP, which only the process
+// environment can name.
+func TestSetup_CloudRunsResourceIsCompletedFromMetadata(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		value, err := asked(r.Context(), strings.TrimPrefix(r.URL.Path, "/computeMetadata/v1/"))
+		if err != nil || r.Header.Get("Metadata-Flavor") != "Google" {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Metadata-Flavor", "Google")
+		_, _ = io.WriteString(w, value)
+	}))
+	defer server.Close()
+	c := newCollector(t)
+	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(server.URL, "http://"))
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.server.URL)
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "cloud.region=mars")
+	cfg := tracesConfig("", "http/protobuf")
+	cfg.Platform = config.Platform{Service: "web", Revision: "web-00001"}
+	log := NewLogger(io.Discard, cfg)
+	tel := running(t, cfg, Options{Log: log})
+	exchange(tel.Tracing(), remote(true), traceID)
+	c.await(t, 3)
+	got := map[string]string{}
+	for _, a := range c.resources[0].Attributes {
+		got[a.Key] = a.Value.GetStringValue()
+	}
+	for key, want := range map[string]string{
+		"service.name": "web", "cloud.provider": "gcp", "cloud.platform": "gcp_cloud_run", "cloud.account.id": "p-1",
+		"cloud.region": "mars", "faas.name": "web", "faas.version": "web-00001", "faas.instance": "i-7",
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %q, want %q", key, got[key], want)
+		}
+	}
+	if project := *log.project.Load(); project != "p-1" {
+		t.Errorf("the log's project is %q", project)
+	}
+}
