@@ -207,9 +207,9 @@ func (l *link) framing(code, minor int) (framing, int64, error) {
 		return noBody, 0, malformed("both Content-Length and Transfer-Encoding")
 	case h.codings > 0 && (minor == 0 || code == http.StatusNoContent):
 		return noBody, 0, malformed("Transfer-Encoding where there can be none")
-	case l.request.Method == http.MethodHead, code == http.StatusNotModified:
+	case l.request.Method == http.MethodHead:
 		return noBody, h.length, nil
-	case code == http.StatusNoContent:
+	case code == http.StatusNoContent, code == http.StatusNotModified:
 		return noBody, 0, nil
 	case h.chunked:
 		return byChunks, -1, nil

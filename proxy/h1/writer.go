@@ -93,7 +93,7 @@ func (w *writer) WriteHeader(status int) {
 		return
 	}
 	w.begin(status)
-	if w.length >= 0 || w.bodyless {
+	if !w.committed && (w.length >= 0 || w.bodyless) {
 		w.commit()
 	}
 }
@@ -108,8 +108,8 @@ func (w *writer) begin(status int) {
 	w.line(status)
 	w.declared()
 	for name, values := range w.header {
-		if w.err = w.field(name, values); w.err != nil {
-			w.unwritable()
+		if err := w.field(name, values); err != nil {
+			w.unwritable(err)
 			return
 		}
 	}
@@ -187,11 +187,15 @@ func (w *writer) options(values []string) {
 	w.closing = w.closing || b.close
 }
 
-// unwritable answers 500 in place of fields that would break the message.
-func (w *writer) unwritable() {
+// unwritable answers 500 in place of fields that would break the message, and lets the handler write no more.
+func (w *writer) unwritable(err error) {
 	w.out = append(w.out[:0], "HTTP/1.1 500 Internal Server Error\r\n"...)
-	w.status, w.length, w.bodyless, w.closing = http.StatusInternalServerError, 0, true, true
-	w.conn.report(http.StatusInternalServerError, "", errBadField.Error())
+	w.status, w.length, w.bodyless, w.closing, w.dated = http.StatusInternalServerError, 0, true, true, false
+	w.commit()
+	w.emit(w.out)
+	w.out = w.out[:0]
+	w.err = err
+	w.conn.report(http.StatusInternalServerError, "", err.Error())
 }
 
 // commit closes the head with what frames the message and governs the connection.
