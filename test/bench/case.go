@@ -18,6 +18,7 @@ const (
 	systemCPU metric = "sys"
 	calls     metric = "calls/req"
 	peak      metric = "peak MiB"
+	spans     metric = "spans/req"
 	resident  metric = "idle MiB"
 	perConn   metric = "KiB/conn"
 	startup   metric = "start ms"
@@ -84,7 +85,7 @@ func allCases() []benchCase {
 		steady("https64", "small GET to TLS backends, 64 connections", steadySpec{
 			load: loadSpec{Connections: 64, Answer: 128}, tls: true}),
 		steady("sampled", "small GET, every trace sampled and exported", steadySpec{
-			load: loadSpec{Connections: 64, Answer: 128}, only: []string{"pillion"},
+			load: loadSpec{Connections: 64, Answer: 128}, only: []string{"pillion"}, exported: true,
 			extras: []extra{{name: "pillion-sampled", of: "pillion-sampled"}}}),
 		steady("backends1000", "small GET, 1,000 backends, 64 connections of 16 sessions each", steadySpec{
 			load: loadSpec{Connections: 64, Answer: 128, Sessions: 16}, backends: 1000,

@@ -47,8 +47,9 @@ type load struct {
 	upload  []byte
 
 	times    histogram
-	done     int
+	done     int // in this run
 	inFlight int
+	ever     int  // answers since the load was made
 	source   byte // rotates client addresses when every request connects anew
 }
 
@@ -328,8 +329,8 @@ func (l *load) takeHead(c *clientConn, buf []byte) (bool, error) {
 	c.partial = c.partial[:0]
 	c.inBody, c.left = true, size
 	rest := int64(len(buf) - i - len(blankLine))
-	if rest == 0 && size > 0 {
-		return false, nil
+	if rest == 0 {
+		return l.maybeEnd(c)
 	}
 	return l.took(c, rest, nil)
 }
@@ -346,6 +347,7 @@ func (l *load) maybeEnd(c *clientConn) (bool, error) {
 	}
 	c.inBody = false
 	l.done++
+	l.ever++
 	l.times.record(time.Since(c.begun))
 	if l.spec.NewEach {
 		c.ended = true
@@ -369,6 +371,7 @@ func (l *load) firstExchange(c *clientConn) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	l.ever++
 	if !bytes.Equal(got, body(l.spec.Answer)) {
 		return "", errors.New("the body differs from what the backend sent")
 	}

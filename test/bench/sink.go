@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // runSink is the main function of a process that takes OTLP traces over HTTP,
@@ -38,6 +40,27 @@ func runSink(string) error {
 	})
 	mux.HandleFunc("GET /count", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, spans.Load()) })
 	return http.Serve(l, mux)
+}
+
+// exportedSpans asks the sink how many spans it has, once their number no
+// longer grows.
+func (b *bench) exportedSpans() int {
+	last := -1
+	for range 15 {
+		res, err := http.Get("http://" + b.sink + "/count")
+		if err != nil {
+			return 0
+		}
+		text, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		n, err := strconv.Atoi(string(text))
+		if err != nil || n == last {
+			return n
+		}
+		last = n
+		time.Sleep(2 * time.Second)
+	}
+	return last
 }
 
 // countSpans walks an ExportTraceServiceRequest: resource_spans is field 1,

@@ -18,7 +18,8 @@ type steadySpec struct {
 	grpc     bool     // loaded by h2load
 	only     []string // peers; all when empty
 	extras   []extra
-	traced   int // requests in the round that counts system calls; 0 means 4,000
+	exported bool // count the spans that reach the collector
+	traced   int  // requests in the round that counts system calls; 0 means 4,000
 }
 
 // extra is one more row: a peer under other conditions than the case's.
@@ -36,6 +37,7 @@ type entry struct {
 	proc   *process
 	pids   []int
 	cost   usage // of all measured rounds
+	ever   int   // requests answered in this case
 	result *entryResult
 }
 
@@ -57,7 +59,10 @@ var steadyColumns = []metric{rate, p50, p99, cpu, userCPU, systemCPU, calls, pea
 // runSteady starts all entries side by side, loads them in turn, round after
 // round, and stops them. An idle proxy costs the one under load nothing.
 func (b *bench) runSteady(c benchCase, spec steadySpec) (*caseResult, error) {
-	res := &caseResult{Name: c.name, Title: c.title, Columns: steadyColumns}
+	res := &caseResult{Name: c.name, Title: c.title, Columns: slices.Clone(steadyColumns)}
+	if spec.exported {
+		res.Columns = append(res.Columns, spans)
+	}
 	entries, err := b.startEntries(spec)
 	defer func() {
 		for _, e := range entries {
@@ -207,7 +212,10 @@ func (b *bench) measured(e *entry, spec steadySpec) (res loadResult, before, aft
 	if err != nil {
 		return res, before, after, err
 	}
-	defer l.close()
+	defer func() {
+		e.ever += l.ever
+		l.close()
+	}()
 	if _, err := l.runFor(b.duration / 5); err != nil {
 		return res, before, after, err
 	}
@@ -236,6 +244,9 @@ func (b *bench) finish(e *entry, spec steadySpec) {
 	for _, total := range e.result.Values[cpu] {
 		e.result.add(userCPU, total*e.cost.userShare())
 		e.result.add(systemCPU, total*(1-e.cost.userShare()))
+	}
+	if spec.exported && e.peer.name == "pillion-sampled" {
+		e.result.add(spans, float64(b.exportedSpans())/float64(e.ever))
 	}
 	if b.strace == "" || spec.grpc {
 		return

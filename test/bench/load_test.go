@@ -1,0 +1,125 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// rawBackends serves until the test binary ends; its loop has no other end.
+func rawBackends(t *testing.T) netip.AddrPort {
+	t.Helper()
+	listeners, addrs, err := listenMany(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = serveRaw(listeners) }()
+	return netip.MustParseAddrPort(addrs[0])
+}
+
+func TestLoad_AgainstTheBackendsThemselves(t *testing.T) {
+	t.Parallel()
+	addr := rawBackends(t)
+	for name, spec := range map[string]loadSpec{
+		"small":                     {Connections: 8, Answer: 128},
+		"many sessions":             {Connections: 2, Answer: 128, Sessions: 5},
+		"no body":                   {Connections: 2, Answer: 0},
+		"a new connection for each": {Connections: 4, Answer: 128, NewEach: true},
+		"small upload":              {Connections: 4, Answer: 128, Upload: 4 << 10},
+		"large answer":              {Connections: 2, Answer: 3 << 20},
+		"large upload":              {Connections: 2, Answer: 128, Upload: 3 << 20},
+		"fixed rate":                {Connections: 4, Answer: 128, Rate: 5000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := newLoad(addr, spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.close()
+			for range 2 {
+				res, err := l.runCount(50)
+				if err != nil || res.Requests != 50 || res.P99 < res.P50 || res.P50 <= 0 {
+					t.Fatalf("%+v, %v", res, err)
+				}
+			}
+		})
+	}
+}
+
+func TestLoad_FixedRateSendsAllThatWasDue(t *testing.T) {
+	t.Parallel()
+	l, err := newLoad(rawBackends(t), loadSpec{Connections: 2, Answer: 128, Rate: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	if res, err := l.runFor(100 * time.Millisecond); err != nil || res.Requests != 100 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// TestLoad_WrongAnswersFail plays proxies that are right at first.
+func TestLoad_WrongAnswersFail(t *testing.T) {
+	t.Parallel()
+	right := string(newAnswer(128).bytes)
+	for name, later := range map[string]string{
+		"status":  strings.Replace(right, "200 OK", "503 Service Unavailable", 1),
+		"length":  strings.Replace(right, "Content-Length: 128", "Content-Length: 127", 1),
+		"surplus": right + "x",
+		"cut":     right[:len(right)-1],
+		"nothing": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := newLoad(scripted(t, right, later), loadSpec{Connections: 1, Answer: 128})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.close()
+			if res, err := l.runCount(1); err == nil {
+				t.Errorf("accepted: %+v", res)
+			}
+		})
+	}
+}
+
+func TestLoad_FirstAnswerIsComparedByteByByte(t *testing.T) {
+	t.Parallel()
+	right := string(newAnswer(128).bytes)
+	wrong := right[:len(right)-1] + "!"
+	if l, err := newLoad(scripted(t, wrong), loadSpec{Connections: 1, Answer: 128}); err == nil {
+		l.close()
+		t.Error("a changed body was accepted")
+	}
+}
+
+// scripted is a server that gives one answer per request and then closes.
+func scripted(t *testing.T, answers ...string) netip.AddrPort {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		buf := make([]byte, 64<<10)
+		for _, a := range answers {
+			if _, err := conn.Read(buf); err != nil {
+				return
+			}
+			if _, err := io.WriteString(conn, a); err != nil {
+				return
+			}
+		}
+	}()
+	return netip.MustParseAddrPort(listener.Addr().String())
+}
