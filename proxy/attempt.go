@@ -28,7 +28,9 @@ func (x *exchange) attempt(ep *endpoint) bool {
 	}
 	resp, err := up.Send(x.r, &x.call)
 	if err != nil {
-		return x.failed(ep, asError(err), began)
+		e := asError(err)
+		ep.reached(e)
+		return x.failed(ep, e, began)
 	}
 	now := x.call.FirstByte
 	if now.IsZero() {
@@ -114,7 +116,7 @@ func (x *exchange) again(e *h1.Error) bool {
 	if x.class == notSent {
 		x.free++
 		x.record.Retry = string(x.class)
-		return x.free <= maxFree || x.p.service.holds(time.Now())
+		return x.free <= maxFree || x.hold()
 	}
 	if x.retries >= s.cfg.Retry.Attempts || s.cfg.Affinity.Strict && x.bound != nil || !s.budget.take(time.Now()) {
 		return false

@@ -85,14 +85,36 @@ func (p *picker) choose(tried []*endpoint) *entry {
 			return e
 		}
 	}
-	start := rand.IntN(len(p.entries))
+	return p.chooseAmong(tried)
+}
+
+// chooseAmong draws by weight among the untried alone, by counting them out.
+func (p *picker) chooseAmong(tried []*endpoint) *entry {
+	var total uint32
 	for i := range p.entries {
-		e := &p.entries[(start+i)%len(p.entries)]
-		if !contains(tried, e.ep) && e.admit() {
-			return e
+		if e := &p.entries[i]; e.open(tried) {
+			total += uint32(e.weight)
 		}
 	}
-	return nil
+	if total == 0 {
+		return nil
+	}
+	var last *entry
+	n := rand.Uint32N(total)
+	for i := range p.entries {
+		e := &p.entries[i]
+		if !e.open(tried) {
+			continue
+		}
+		if last = e; n < uint32(e.weight) {
+			break
+		}
+		n -= uint32(e.weight)
+	}
+	if last == nil || !last.admit() { // another request has just taken the trial
+		return nil
+	}
+	return last
 }
 
 // draw is one draw by the policy, whoever was tried before.
@@ -136,6 +158,11 @@ func (p *picker) next() *entry {
 
 // load is what random2 compares: requests in flight per weight, scaled so that small numbers still differ.
 func (e *entry) load() int64 { return e.ep.inFlight.Load() * 256 / int64(max(e.weight, 1)) }
+
+// open reports whether a request that tried those endpoints may still go to the entry.
+func (e *entry) open(tried []*endpoint) bool {
+	return !contains(tried, e.ep) && (!e.trial || !e.ep.health.trial.Load())
+}
 
 // admit takes the one place that an endpoint has while it is on trial after an ejection.
 func (e *entry) admit() bool { return !e.trial || e.ep.health.trial.CompareAndSwap(false, true) }

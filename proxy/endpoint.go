@@ -90,6 +90,13 @@ func (ep *endpoint) answered(now time.Time) {
 	}
 }
 
+// reached notes that a connection to the endpoint was made, whatever came of the request.
+func (ep *endpoint) reached(e *h1.Error) {
+	if (e.Outcome != h1.NotSent || e.Phase != h1.Connect) && !ep.accepted.Load() {
+		ep.accepted.Store(true)
+	}
+}
+
 func loopback(address string) bool {
 	host, _ := splitAddress(address)
 	return host == "localhost" || strings.HasPrefix(host, "127.") || host == "::1"

@@ -5,13 +5,17 @@ import (
 )
 
 // A neighbour container that starts later than we do refuses connections at first. Its requests are held instead of
-// answered with an error: only while no endpoint of the service has ever accepted a connection, and not for long.
+// answered with an error: only while no endpoint of the service has ever accepted a connection, not for long, and not
+// more of them than may stand in the queue.
 
 // holdPause is how long a held request waits before it dials again.
 const holdPause = 100 * time.Millisecond
 
 // defaultHold is LB_START_HOLD for backends on loopback.
 const defaultHold = 10 * time.Second
+
+// mostHeld bounds the requests that are held at once where no LB_QUEUE_SIZE and no LB_MAX_IN_FLIGHT does.
+const mostHeld = 1000
 
 // startHold is for how long after the first publication refused connections are held. The caller holds the mutex.
 func (s *service) startHold() time.Duration {
@@ -38,5 +42,24 @@ func (s *service) holds(now time.Time) bool {
 			return false
 		}
 	}
+	return true
+}
+
+// hold keeps a request that no endpoint accepted for a moment, after which all may be tried again. It reports false
+// when it is not, or no longer, to be held.
+func (x *exchange) hold() bool {
+	s := x.p.service
+	if !s.holds(time.Now()) {
+		return false
+	}
+	most := int64(mostHeld)
+	if s.queue.size > 0 {
+		most = int64(s.queue.size * max(1, len(x.snap.entries)))
+	}
+	defer s.held.Add(-1)
+	if s.held.Add(1) > most || !x.pause(holdPause) {
+		return false
+	}
+	x.ntried, x.free = 0, 0
 	return true
 }

@@ -11,7 +11,7 @@ import (
 
 func newService(cfg *config.Config, o Options, m *metrics) *service {
 	s := &service{
-		cfg: cfg.Service, log: o.Logger, metrics: m,
+		cfg: cfg.Service, log: o.Logger, metrics: m, tokens: o.Tokens,
 		first: make(chan struct{}), changed: make(chan struct{}, 1),
 		affinity: newAffinity(cfg.Service.Affinity, time.Now()),
 		budget:   budget{share: cfg.Service.Retry.Budget},

@@ -26,8 +26,10 @@ type ending struct {
 }
 
 // blame reports whether a failed attempt counts against its endpoint. A departed client does not, nor does a body that
-// the client spoilt.
-func blame(e *h1.Error) bool { return e.Client == h1.NoFault }
+// the client spoilt, nor a request that can't be put on the wire at all.
+func blame(e *h1.Error) bool {
+	return e.Client == h1.NoFault && (e.Outcome != h1.NotSent || e.Phase == h1.Connect)
+}
 
 // retriable classes a failed attempt. repeatable says that the request's method, or its Idempotency-Key, allows a
 // second delivery.

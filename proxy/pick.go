@@ -76,7 +76,7 @@ func (x *exchange) session() *entry {
 	if contains(x.tried[:x.ntried], e.ep) && !x.p.service.cfg.Affinity.Strict {
 		return nil
 	}
-	if e.usable || x.snap.panic || e.trial && e.admit() {
+	if e.usable && !e.spare || x.snap.panic || e.trial && e.admit() {
 		return e
 	}
 	return nil
@@ -101,8 +101,7 @@ func (x *exchange) lastResort() *entry {
 // exhausted answers when every endpoint was tried, unless the service is still starting: then the request is held and
 // everything is tried again. It reports whether the request was answered.
 func (x *exchange) exhausted() bool {
-	if x.class == notSent && x.p.service.holds(time.Now()) && x.pause(holdPause) {
-		x.ntried, x.free = 0, 0
+	if x.class == notSent && x.hold() {
 		return false
 	}
 	return x.fail(x.last, x.cause)

@@ -10,8 +10,8 @@ import (
 
 // queue is where requests wait in order when every endpoint that they may go to has as many in flight as
 // LB_MAX_IN_FLIGHT allows. A place that becomes free is handed to the first waiter that can use it. A request of a
-// session waits for its own endpoint first, and only when that took too long goes anywhere. Without a limit nothing
-// ever comes here.
+// session waits for its own endpoint first; when half of its time is over it takes any, and keeps its place in line.
+// Without a limit nothing ever comes here.
 type queue struct {
 	limit   int64 // in flight per endpoint
 	size    int   // waiters per endpoint
@@ -22,62 +22,62 @@ type queue struct {
 	line    list.List // of *waiter, in order of arrival
 }
 
-// waiter is a request in the queue.
+// waiter is a request in the queue. Its fields are guarded by the queue's mutex.
 type waiter struct {
-	only  *endpoint // a session's endpoint; nil for any of the request's choice
-	may   func(*endpoint) bool
-	ready chan *endpoint // gets the endpoint in which a place was taken for it
+	only  *endpoint            // a session's endpoint while it waits for no other; nil for any of the request's choice
+	may   func(*endpoint) bool // the request's choice
+	ready chan *endpoint       // gets the endpoint in which a place was taken for it
+}
+
+// takes reports whether the waiter can use a place on the endpoint.
+func (w *waiter) takes(ep *endpoint) bool {
+	if w.only != nil {
+		return w.only == ep
+	}
+	return w.may(ep)
 }
 
 // enter takes a place for the request on e, or on any other eligible endpoint when the request is not bound to e, or
 // waits for one. Without an endpoint the request was answered.
 func (x *exchange) enter(e *entry) (*endpoint, bool) {
 	q := &x.p.service.queue
-	bound := x.reason == byCookie || x.reason == byStrict
 	if q.take(e.ep) {
 		return e.ep, false
 	}
 	x.p.service.release(e.ep, x.trial)
 	x.trial = false
-	w := &waiter{ready: make(chan *endpoint, 1)}
+	w := &waiter{may: x.mayGo(e.ep), ready: make(chan *endpoint, 1)}
+	bound := x.reason == byCookie || x.reason == byStrict
 	if bound {
 		w.only = e.ep
-	} else {
-		w.may = x.mayGo(x.snap, append([]*endpoint(nil), x.tried[:x.ntried]...))
-		if ep := q.takeAny(x.snap, w.may); ep != nil {
-			return ep, false
-		}
 	}
 	ep, why := x.wait(q, w)
-	if ep == nil && bound && x.reason == byCookie && why == waitedLong {
-		ep = q.takeAny(x.snap, x.mayGo(x.snap, x.tried[:x.ntried]))
-		x.reason = reason(x.snap.pick.policy)
-	}
-	if ep != nil {
+	switch {
+	case ep != nil:
+		if bound && ep != e.ep {
+			x.reason = reason(x.snap.pick.policy)
+		}
 		return ep, false
-	}
-	if why == clientLeft {
+	case why == clientLeft:
 		return nil, x.fail(ending{statusClientGone, "client", "queue"}, errClientGone)
 	}
 	return nil, x.fail(ending{http.StatusServiceUnavailable, "us", "queue"}, errQueue)
 }
 
-// mayGo returns the question whether an unbound request may go to an endpoint.
-func (x *exchange) mayGo(snap *snapshot, tried []*endpoint) func(*endpoint) bool {
+// mayGo returns the question whether the request may go to an endpoint: to the one that was picked for it, and to those
+// that it could have been. The answers hold as long as the request waits, so what they need is copied.
+func (x *exchange) mayGo(picked *endpoint) func(*endpoint) bool {
+	snap, tried := x.snap, append([]*endpoint(nil), x.tried[:x.ntried]...)
 	return func(ep *endpoint) bool {
-		if contains(tried, ep) {
-			return false
+		if ep == picked {
+			return true
 		}
-		for i := range snap.pick.entries {
-			if snap.pick.entries[i].ep == ep {
-				return !snap.pick.entries[i].trial
-			}
-		}
-		return false
+		e := snap.find(ep.name)
+		return e != nil && e.ep == ep && e.weight > 0 && (e.usable && !e.spare || snap.panic) && !contains(tried, ep)
 	}
 }
 
-// Why waiting ended without a place.
+// waitEnd says why waiting ended without a place.
 type waitEnd uint8
 
 const (
@@ -88,7 +88,7 @@ const (
 
 // wait stands in line until a place is handed over.
 func (x *exchange) wait(q *queue, w *waiter) (*endpoint, waitEnd) {
-	place := q.join(w, q.size*max(1, len(x.snap.entries)))
+	place := q.join(w, x.snap)
 	if place == nil {
 		return nil, queueFull
 	}
@@ -99,18 +99,28 @@ func (x *exchange) wait(q *queue, w *waiter) (*endpoint, waitEnd) {
 	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
+	var loosen <-chan time.Time
+	if w.only != nil && x.reason != byStrict {
+		half := time.NewTimer(limit / 2)
+		defer half.Stop()
+		loosen = half.C
+	}
 	defer func() { x.record.Queue += time.Since(began) }()
-	q.dispatch(x.snap) // a place may have become free before we stood in line
-	select {
-	case ep := <-w.ready:
-		return ep, waitedLong
-	case <-timer.C:
-		return q.quit(place, w), waitedLong
-	case <-x.r.Context().Done():
-		if ep := q.quit(place, w); ep != nil {
-			x.p.service.leave(ep)
+	for {
+		select {
+		case ep := <-w.ready:
+			return ep, waitedLong
+		case <-loosen:
+			q.loosen(w, x.snap)
+			loosen = nil
+		case <-timer.C:
+			return q.quit(place, w), waitedLong
+		case <-x.r.Context().Done():
+			if ep := q.quit(place, w); ep != nil {
+				x.p.service.leave(ep)
+			}
+			return nil, clientLeft
 		}
-		return nil, clientLeft
 	}
 }
 
@@ -132,28 +142,29 @@ func (q *queue) seize(ep *endpoint) bool {
 	}
 }
 
-// takeAny takes a place on whichever endpoint has one, if nobody stands in line.
-func (q *queue) takeAny(snap *snapshot, may func(*endpoint) bool) *endpoint {
-	if q.waiting.Load() > 0 {
-		return nil
-	}
-	for i := range snap.pick.entries {
-		if ep := snap.pick.entries[i].ep; may(ep) && q.seize(ep) {
-			return ep
-		}
-	}
-	return nil
-}
-
-// join puts a waiter at the end of the line; nil when the line is full.
-func (q *queue) join(w *waiter, size int) *list.Element {
+// join puts a waiter at the end of the line, where it may find a place handed over at once. nil means that it found
+// none and the line is full. The waiter is counted before places are looked at, so that one that becomes free at this
+// moment is seen either here or by who frees it.
+func (q *queue) join(w *waiter, snap *snapshot) *list.Element {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.line.Len() >= size {
+	q.waiting.Add(1)
+	place := q.line.PushBack(w)
+	q.dispatch(snap)
+	if len(w.ready) == 0 && q.line.Len() > q.size*max(1, len(snap.entries)) {
+		q.line.Remove(place)
+		q.waiting.Add(-1)
 		return nil
 	}
-	q.waiting.Add(1)
-	return q.line.PushBack(w)
+	return place
+}
+
+// loosen lets a session's request go to any endpoint from now on.
+func (q *queue) loosen(w *waiter, snap *snapshot) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w.only = nil
+	q.dispatch(snap)
 }
 
 // quit leaves the line. An endpoint was handed over at the last moment if one is returned.
@@ -170,10 +181,8 @@ func (q *queue) quit(place *list.Element, w *waiter) *endpoint {
 	return nil
 }
 
-// dispatch hands free places to those who wait, first come first served.
+// dispatch hands free places to those who wait, first come first served. The caller holds the mutex.
 func (q *queue) dispatch(snap *snapshot) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	for i := range snap.entries {
 		for q.hand(snap.entries[i].ep) {
 		}
@@ -182,9 +191,12 @@ func (q *queue) dispatch(snap *snapshot) {
 
 // hand gives one place on the endpoint to the first waiter that can use it. The caller holds the mutex.
 func (q *queue) hand(ep *endpoint) bool {
+	if ep.inFlight.Load() >= q.limit {
+		return false
+	}
 	for place := q.line.Front(); place != nil; place = place.Next() {
 		w := place.Value.(*waiter)
-		if w.only != ep && (w.may == nil || !w.may(ep)) {
+		if !w.takes(ep) {
 			continue
 		}
 		if !q.seize(ep) {

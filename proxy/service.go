@@ -17,6 +17,7 @@ type service struct {
 	cfg      config.Service
 	log      *slog.Logger
 	metrics  *metrics
+	tokens   Tokens    // nil: probes carry no identity
 	affinity *affinity // nil when sessions are not kept
 	dial     func(discovery.Backend) (http1, http2 upstream)
 	budget   budget
@@ -32,6 +33,7 @@ type service struct {
 	inPanic   bool
 	hold      time.Time   // until when refused connections are held, see holds
 	started   atomic.Bool // an endpoint accepted a connection: nothing is held any more
+	held      atomic.Int64
 	turn      atomic.Uint64
 }
 
@@ -59,9 +61,11 @@ func (s *service) Update(backends []discovery.Backend) {
 		}
 	}
 	s.published = backends
+	if old == nil {
+		s.hold = now.Add(s.startHold()) // before readers see the snapshot, because they read it without the mutex
+	}
 	s.rebuild(now)
 	if old == nil {
-		s.hold = now.Add(s.startHold())
 		close(s.first)
 	}
 	select {
@@ -125,15 +129,15 @@ func (s *service) entry(ep *endpoint, b discovery.Backend, now time.Time, until 
 			*until = min(*until, t.UnixNano())
 		}
 	}
-	v := h.fresh(now, s.cfg.Health.Interval)
+	v := h.fresh(now, verdictLife(s.cfg.Health))
 	if v != unknown {
-		soon(h.verdictAt.Add(3*s.cfg.Health.Interval + time.Nanosecond))
+		soon(h.verdictAt.Add(verdictLife(s.cfg.Health) + time.Nanosecond))
 	}
 	switch {
 	case v == unhealthy:
-	case h.ejected && now.Before(h.until):
+	case h.ejected.Load() && now.Before(h.until):
 		soon(h.until)
-	case h.ejected:
+	case h.ejected.Load():
 		e.trial = true
 	default:
 		e.usable = true
@@ -164,6 +168,11 @@ func (s *service) fillPicker(snap *snapshot) {
 		}
 	}
 	snap.panic = counted > 0 && float64(usable) <= s.cfg.Health.Panic*float64(counted) && usable < counted
+	for i := range snap.entries {
+		e := &snap.entries[i]
+		e.spare = e.priority > best && e.weight > 0
+		e.trial = e.trial && !snap.panic
+	}
 	if snap.panic {
 		for i := range all {
 			all[i].trial = false

@@ -19,6 +19,7 @@ type entry struct {
 	priority int
 	usable   bool // its sessions may go on: healthy and not ejected
 	trial    bool // its ejection is over: one request at a time may try it
+	spare    bool // endpoints of a better priority are in use: no new session goes here
 }
 
 // usable returns the entry of a cookie's backend; nil when the backend is not published any more.
