@@ -39,16 +39,16 @@ func newSpanExporter(ctx context.Context, t config.Telemetry, stdout io.Writer) 
 // newHTTPExporter makes an exporter whose own retries, which obey what a collector says, go on until the time limit of
 // the export ends them.
 func newHTTPExporter(ctx context.Context, options ...otlptracehttp.Option) (sdktrace.SpanExporter, error) {
-	return otlptracehttp.New(ctx, append(options, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
+	return newEncodedExporter(ctx, otlptracehttp.NewClient(append(options, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
 		Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
-	}))...)
+	}))...))
 }
 
 // newGRPCExporter is newHTTPExporter over gRPC.
 func newGRPCExporter(ctx context.Context, options ...otlptracegrpc.Option) (sdktrace.SpanExporter, error) {
-	return otlptracegrpc.New(ctx, append(options, otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
+	return newEncodedExporter(ctx, otlptracegrpc.NewClient(append(options, otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
 		Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
-	}))...)
+	}))...))
 }
 
 // mostQueued bounds the ring, which is made at the start, whatever the environment asks for.

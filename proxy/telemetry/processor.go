@@ -18,7 +18,7 @@ const (
 	consoleWait = 50 * time.Millisecond
 	// idleGap is the least time between two exports that begin because no request is in flight. A single client that
 	// asks without a pause would else cause an export per request.
-	idleGap = 5 * time.Millisecond
+	idleGap = 10 * time.Millisecond
 	// stopGrace is how long an export that is under way may go on once Run is told to stop.
 	stopGrace = 400 * time.Millisecond
 )
