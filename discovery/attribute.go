@@ -193,5 +193,5 @@ func (a *attribute) promote() {
 
 // tell reports what g has found. The caller holds mu.
 func (a *attribute) tell(g *generation) {
-	a.report(answer{backends: g.backends, stale: a.failed}, nil)
+	a.report(answer{backends: g.backends, partial: !g.complete, stale: a.failed}, nil)
 }

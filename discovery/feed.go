@@ -31,7 +31,7 @@ func (f *feed) take(a answer, now time.Time) bool {
 	first := f.answered.IsZero()
 	changed := first || !slices.Equal(f.backends, a.backends)
 	f.backends, f.refused, f.final = a.backends, a.refused, a.final
-	if first || !a.stale {
+	if !a.partial && (first || !a.stale) {
 		f.answered = now
 	}
 	if !a.stale {

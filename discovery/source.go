@@ -14,6 +14,7 @@ type answer struct {
 	backends []Backend
 	refused  []string // what the answer named and may not be used, in words
 	final    bool     // there will never be another one
+	partial  bool     // some part of it has not been found yet; the next answer may have it
 	stale    bool     // it comes of an older refresh; that the newest one failed stays true
 }
 
