@@ -1,4 +1,493 @@
 // Command pillion is a load balancer in one small container, configured only by environment variables.
+//
+// Without arguments it serves. main wires the parts together and owns their lifetime: configuration, telemetry,
+// listener, discovery, requests; and backwards at the end. Run "pillion help" for the subcommands.
 package main
 
-func main() {}
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/discovery"
+	"github.com/pillion-lb/pillion/proxy"
+	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/h2"
+	"github.com/pillion-lb/pillion/proxy/identity"
+	"github.com/pillion-lb/pillion/proxy/status"
+	"github.com/pillion-lb/pillion/proxy/telemetry"
+)
+
+// Exit codes; the last is EX_CONFIG of sysexits.h.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitConfig = 78
+)
+
+const usage = `Pillion balances requests over backends, keeps sessions on them and records every hop.
+It is configured by environment variables only:
+
+  LB_BACKENDS='http://10.0.0.1:8080;http://10.0.0.2:8080' pillion
+
+Subcommands:
+  pillion                  serve
+  pillion check            judge the environment and exit: 0 or 78
+  pillion check --resolve  and print what each target resolves to
+  pillion explain          print every variable: value, origin, meaning (--markdown: the reference)
+  pillion healthcheck      exit 0 if the pillion of this environment is ready
+  pillion wait URL...      wait until each URL answers (http, https or tcp://host:port), at most 60 s
+  pillion version          print the version
+`
+
+func main() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	os.Exit(run(context.Background(), os.Args[1:], os.Environ(), signals, os.Stdout, os.Stderr))
+}
+
+// run is the whole program but for the process around it. The environment comes as a list, because only a list can
+// show a variable that is misspelt.
+func run(ctx context.Context, args, environ []string, signals <-chan os.Signal, stdout, stderr io.Writer) int {
+	command := ""
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "":
+		return serve(ctx, environ, signals, stdout, stderr)
+	case "check":
+		return check(ctx, args, environ, stdout, stderr)
+	case "explain":
+		return explain(args, environ, stdout, stderr)
+	case "healthcheck":
+		return healthcheck(ctx, environ, stderr)
+	case "wait":
+		return wait(ctx, args, stderr)
+	case "version", "--version", "-v":
+		fmt.Fprintln(stdout, "pillion", version())
+		return exitOK
+	case "help", "--help", "-h":
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "pillion: unknown subcommand %q; nothing is configured by arguments\n\n%s", command, usage)
+	return exitUsage
+}
+
+// load reads the environment and the targets in it, and returns every problem of both.
+func load(environ []string) (*config.Config, []discovery.Target, []config.Problem) {
+	cfg, problems := config.Load(environ)
+	targets, more := discovery.Parse(cfg.Service.Backends)
+	return cfg, targets, append(problems, more...)
+}
+
+// check judges the environment. Unlike a start it is strict with OTEL_* values that we don't support.
+func check(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	cfg, targets, problems := load(environ)
+	problems = append(problems, cfg.Telemetry.Warnings...)
+	if len(problems) > 0 {
+		config.Report(stderr, problems)
+		return exitConfig
+	}
+	if len(args) == 1 && args[0] == "--resolve" {
+		if err := discovery.Resolve(ctx, cfg, targets, discovery.Options{Logger: slog.New(slog.DiscardHandler)}, stdout); err != nil {
+			fmt.Fprintln(stderr, "pillion:", err)
+			return exitFailed
+		}
+		return exitOK
+	}
+	fmt.Fprintln(stdout, "the environment is fine")
+	return exitOK
+}
+
+func explain(args, environ []string, stdout, stderr io.Writer) int {
+	if len(args) == 1 && args[0] == "--markdown" {
+		fmt.Fprint(stdout, config.Reference())
+		return exitOK
+	}
+	cfg, _, problems := load(environ)
+	config.Explain(stdout, cfg)
+	if len(problems) > 0 {
+		config.Report(stderr, problems)
+		return exitConfig
+	}
+	return exitOK
+}
+
+func healthcheck(ctx context.Context, environ []string, stderr io.Writer) int {
+	cfg, _ := config.Load(environ)
+	if err := status.Healthcheck(ctx, cfg); err != nil {
+		fmt.Fprintln(stderr, "pillion:", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// waiting is how long "pillion wait" waits.
+const waiting = time.Minute
+
+func wait(ctx context.Context, urls []string, stderr io.Writer) int {
+	if len(urls) == 0 {
+		fmt.Fprintln(stderr, "pillion: wait needs at least one URL")
+		return exitUsage
+	}
+	if err := status.Wait(ctx, urls, waiting); err != nil {
+		fmt.Fprintln(stderr, "pillion:", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// serve runs the balancer until a signal has ended it.
+func serve(ctx context.Context, environ []string, signals <-chan os.Signal, stdout, stderr io.Writer) int {
+	cfg, targets, problems := load(environ)
+	if len(problems) > 0 {
+		config.Report(stderr, problems)
+		return exitConfig
+	}
+	log := telemetry.NewLogger(stdout, cfg)
+	b := &balancer{cfg: cfg, log: log, logger: log.Logger(), life: status.NewLifecycle(), begun: time.Now()}
+	defer b.closeLog()
+	for _, w := range cfg.Telemetry.Warnings {
+		b.logger.Warn("unsupported value, it counts as unset", "variable", w.Variable, "problem", w.String())
+		os.Unsetenv(w.Variable) // OpenTelemetry's packages read the environment themselves
+	}
+	limitMemory()
+	if err := b.build(ctx, targets); err != nil {
+		b.logger.Error("start failed", "error", err.Error())
+		return exitFailed
+	}
+	return b.run(ctx, signals)
+}
+
+// balancer is the wired program.
+type balancer struct {
+	cfg       *config.Config
+	log       *telemetry.Log
+	logger    *slog.Logger
+	life      *status.Lifecycle
+	begun     time.Time
+	telemetry *telemetry.Telemetry
+	identity  *identity.Source
+	discovery *discovery.Discovery
+	proxy     *proxy.Proxy
+	http1     *h1.Server
+	http2     *h2.Server
+	listener  net.Listener
+	running   sync.WaitGroup // background parts
+	logging   sync.WaitGroup
+	stopLog   context.CancelFunc
+}
+
+// build makes every part and opens the listener. Nothing here waits for the network.
+func (b *balancer) build(ctx context.Context, targets []discovery.Target) (err error) {
+	cfg := b.cfg
+	logCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	b.stopLog = stop
+	b.logging.Go(func() { b.log.Run(logCtx) })
+	b.telemetry, err = telemetry.Setup(ctx, cfg, telemetry.Options{Version: version(), Logger: b.logger, Log: b.log})
+	if err != nil {
+		return err
+	}
+	b.identity = identity.New(cfg, identity.Options{Logger: b.logger})
+	b.discovery = discovery.New(cfg, targets, discovery.Options{Logger: b.logger})
+	options := proxy.Options{Logger: b.logger, Meter: b.telemetry.Meter(), Access: b.access(), Tokens: b.identity}
+	if t := b.telemetry.Tracing(); t != nil {
+		options.Tracing = t
+	}
+	b.proxy = proxy.New(cfg, options)
+	b.observe(b.telemetry.Meter())
+	b.servers()
+	b.listener, err = listen(cfg.Process)
+	return err
+}
+
+// servers makes the two servers, which share one handler: our own paths, and everything else.
+func (b *balancer) servers() {
+	p := b.cfg.Process
+	own := &status.Handler{Prefix: p.StatusPath, Lifecycle: b.life, Token: p.StatusToken, Metrics: b.telemetry.MetricsHandler(), State: b.state}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if own.Owns(r) {
+			own.ServeHTTP(w, r)
+			return
+		}
+		b.proxy.ServeHTTP(w, r)
+	})
+	b.http2 = &h2.Server{
+		Handler: handler, HeaderTimeout: p.HeaderTimeout, StallTimeout: p.StallTimeout, IdleTimeout: p.IdleTimeout,
+		MaxHeaderBytes: int(p.MaxHeaderBytes), Logger: b.logger,
+	}
+	b.http1 = &h1.Server{
+		Handler: handler, HeaderTimeout: p.HeaderTimeout, StallTimeout: p.StallTimeout, IdleTimeout: p.IdleTimeout,
+		MaxHeaderBytes: int(p.MaxHeaderBytes), MaxConnections: p.MaxConnections,
+		HTTP2: b.http2.Serve,
+		Rejected: func(remote net.Addr, code int, id, reason string) {
+			b.logger.Info("request refused", "peer", remote.String(), "status", code, "request_id", id, "reason", reason)
+		},
+	}
+}
+
+// run serves until a signal, then stops in order. It returns the exit code.
+func (b *balancer) run(ctx context.Context, signals <-chan os.Signal) int {
+	background, stop := context.WithCancel(ctx)
+	defer stop()
+	b.running.Go(func() { b.telemetry.Run(background) })
+	b.running.Go(func() { b.identity.Run(background) })
+	b.running.Go(func() { b.proxy.Run(background) })
+	b.running.Go(func() {
+		b.discovery.Run(background, func(set discovery.Set) {
+			for _, backend := range set.Backends {
+				b.identity.Expect(backend.Audience)
+			}
+			b.proxy.Update(set.Backends)
+			if set.Complete {
+				b.life.Answered()
+			}
+		})
+	})
+	failed := make(chan error, 1)
+	go func() { failed <- b.http1.Serve(b.listener) }()
+	b.logger.Info("listening", "address", b.listener.Addr().String(), "role", string(b.cfg.Process.Role), "version", version())
+	code := exitOK
+	select {
+	case s := <-signals:
+		b.logger.Info("stopping", "signal", s.String())
+		code = b.drain(signals)
+	case err := <-failed:
+		b.logger.Error("listener failed", "error", err.Error())
+		code = exitFailed
+	}
+	stop()
+	b.flush()
+	return code
+}
+
+// flushTime is what telemetry has to send its last spans.
+const flushTime = time.Second
+
+// flush ends the background parts and sends what telemetry still holds.
+func (b *balancer) flush() {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	if err := b.telemetry.Shutdown(ctx); err != nil {
+		b.logger.Warn("telemetry could not be flushed", "error", err.Error())
+	}
+	ended := make(chan struct{})
+	go func() { b.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
+func (b *balancer) closeLog() {
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	b.log.Close(ctx)
+	if b.stopLog != nil {
+		b.stopLog()
+	}
+}
+
+// drain finishes what is in progress, within LB_DRAIN_TIMEOUT from now. A second signal ends it at once.
+func (b *balancer) drain(signals <-chan os.Signal) int {
+	begun := time.Now()
+	ctx, cancel := context.WithDeadline(context.Background(), begun.Add(b.cfg.Process.DrainTimeout))
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.finish(ctx)
+	}()
+	select {
+	case <-done:
+		return exitOK
+	case s := <-signals:
+		b.logger.Warn("second signal, ending at once", "signal", s.String())
+		b.http1.Close()
+		b.http2.Close()
+		return exitFailed
+	}
+}
+
+// finish goes on accepting as long as the role asks for it, then lets requests end, then tunnels, then cuts.
+func (b *balancer) finish(ctx context.Context) {
+	b.life.Stop()
+	b.proxy.Drain()
+	if b.cfg.Process.Role == config.Egress {
+		b.untilUnused(ctx)
+	} else if b.cfg.Process.DrainDelay > 0 {
+		b.http1.Drain()
+		pause(ctx, b.cfg.Process.DrainDelay)
+	}
+	var both sync.WaitGroup
+	both.Go(func() { b.http1.Shutdown(ctx) })
+	both.Go(func() { b.http2.Shutdown(ctx) })
+	b.endTunnels(ctx)
+	both.Wait()
+	requests, tunnels := b.proxy.Active()
+	b.http1.Close()
+	b.http2.Close()
+	b.logger.Info("stopped", "cut_requests", requests, "cut_tunnels", tunnels)
+}
+
+// untilUnused waits until the neighbour that we serve has closed its connections and stayed away for a second.
+func (b *balancer) untilUnused(ctx context.Context) {
+	quiet := time.Now()
+	for ctx.Err() == nil && time.Since(quiet) < time.Second {
+		if open, _ := b.http1.Connections(); open > 0 {
+			quiet = time.Now()
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+// tunnelReserve is what tunnels have for their closing handshake before the drain timeout cuts them.
+const tunnelReserve = 2 * time.Second
+
+// endTunnels ends the tunnels when the last request has ended, or when little time is left.
+func (b *balancer) endTunnels(ctx context.Context) {
+	deadline, _ := ctx.Deadline()
+	for ctx.Err() == nil && time.Until(deadline) > tunnelReserve {
+		if requests, _ := b.proxy.Active(); requests == 0 {
+			break
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+	b.proxy.EndTunnels()
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// access returns what writes the access log; nil when it is off.
+func (b *balancer) access() func(*proxy.Record) {
+	mode := b.cfg.Process.AccessLog
+	if mode != "on" && mode != "errors" {
+		return nil
+	}
+	return func(r *proxy.Record) {
+		if mode == "errors" && r.Status < 500 && r.Retry == "" && !r.Ejected {
+			return
+		}
+		b.log.Access(&telemetry.AccessLine{
+			Method: r.Method, URL: r.URL(), Status: r.Status, Latency: r.Duration, RemoteIP: r.Client, UserAgent: r.Agent,
+			RequestSize: r.BytesIn, ResponseSize: r.BytesOut, Protocol: r.Protocol,
+			TraceID: r.TraceID, SpanID: r.SpanID, Sampled: r.Sampled,
+			RequestID: r.RequestID, Backend: r.Backend, Attempts: r.Attempts, Pick: r.Reason, Cookie: r.Cookie,
+			Ended: r.Ended, Error: r.Detail,
+		})
+	}
+}
+
+// shown are the settings that the status page repeats.
+var shown = []string{"LB_BACKENDS", "LB_POLICY", "LB_SESSION_AFFINITY", "LB_HEALTH_CHECK", "LB_RETRIES", "LB_MAX_IN_FLIGHT"}
+
+// state is what the status page shows.
+func (b *balancer) state() status.State {
+	s := status.State{Version: version(), Service: b.cfg.Service.Affinity.KeyName, At: time.Now(), Begun: b.begun}
+	for _, v := range b.cfg.Settings() {
+		if slices.Contains(shown, v.Name) {
+			s.Settings = append(s.Settings, status.Setting{Name: v.Name, Value: v.Value})
+		}
+	}
+	for _, e := range b.proxy.Endpoints() {
+		s.Backends = append(s.Backends, status.Backend{
+			Name: e.Name, Address: e.Address, Source: e.Source, State: e.State, Reason: e.Reason, Since: e.Since,
+			Weight: e.Weight, InFlight: e.InFlight, Requests: e.Requests, Failures: e.Failures,
+			Ejections: e.Ejections, EjectedUntil: e.EjectedUntil,
+			LastProbe: status.Probe{At: e.ProbeAt, Healthy: e.ProbeOK, Result: e.Probe},
+		})
+	}
+	return s
+}
+
+// observe registers the metrics of the parts that know no telemetry.
+func (b *balancer) observe(m metric.Meter) {
+	if m == nil {
+		return
+	}
+	found, _ := m.Float64ObservableGauge("lb.discovery.age", metric.WithUnit("s"), metric.WithDescription("Age of each source's last good answer."))
+	token, _ := m.Float64ObservableGauge("lb.identity.token.age", metric.WithUnit("s"), metric.WithDescription("Age of each audience's token."))
+	m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		now := time.Now()
+		for _, s := range b.discovery.States() {
+			o.ObserveFloat64(found, s.Age(now).Seconds(), metric.WithAttributes(attribute.String("lb.source", s.Source)))
+		}
+		for _, s := range b.identity.States() {
+			o.ObserveFloat64(token, s.Age(now).Seconds(), metric.WithAttributes(attribute.String("lb.audience", s.Audience)))
+		}
+		return nil
+	}, found, token)
+}
+
+// listen opens the one port.
+func listen(p config.Process) (net.Listener, error) {
+	l, err := net.Listen("tcp", p.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	if p.TLSCertFile == "" {
+		return l, nil
+	}
+	secure, err := proxy.ListenerTLS(p.TLSCertFile, p.TLSKeyFile)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return tls.NewListener(l, secure), nil
+}
+
+// limitMemory tells the garbage collector what the container's limit is, with a tenth left for the kernel's share,
+// unless GOMEMLIMIT says it already.
+func limitMemory() {
+	raw, err := os.ReadFile("/sys/fs/cgroup/memory.max")
+	if err != nil || os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	if limit, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64); err == nil {
+		debug.SetMemoryLimit(limit / 10 * 9)
+	}
+}
+
+// version is the version of the build: the module's, or the commit's.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "commit " + s.Value
+		}
+	}
+	return "devel"
+}

@@ -86,6 +86,9 @@ func (x *exchange) failed(ep *endpoint, e *h1.Error, began time.Time) bool {
 	if e.Timeout && e.Phase == h1.Head && x.slow(ep) {
 		x.class, faulty = never, false
 	}
+	if x.class == notSent && s.holds(now) {
+		faulty = false // it is still starting
+	}
 	if faulty {
 		x.happened(s.report(ep, false, began, now))
 	}
@@ -193,7 +196,12 @@ func (x *exchange) happened(h happening) {
 	if h == "" {
 		return
 	}
-	x.record.Ejected = x.record.Ejected || h == ejected
+	if h == ejected {
+		x.record.Ejected = true
+		if m := x.p.metrics; m != nil {
+			m.count("lb.ejections", x.record.Backend)
+		}
+	}
 	x.event(string(h))
 }
 

@@ -41,6 +41,13 @@ func (b *replay) whole() bool {
 	return !b.lost && int64(len(b.kept))+b.pending <= b.limit
 }
 
+// size is how many bytes the client has sent.
+func (b *replay) size() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.read
+}
+
 // view is one attempt's body.
 type view struct {
 	body   *replay

@@ -99,6 +99,12 @@ func (x *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 func (x *exchange) end() {
 	p := x.p
 	x.record.Duration = time.Since(x.record.Start)
+	x.record.Cookie = string(x.verdict)
+	if x.body != nil {
+		x.record.BytesIn = x.body.size()
+	} else if x.record.Attempts > 0 && x.record.BytesIn == 0 {
+		x.record.BytesIn = max(0, x.r.ContentLength)
+	}
 	x.finishSpan()
 	if p.metrics != nil {
 		p.metrics.request(x)

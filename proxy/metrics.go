@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -16,14 +17,11 @@ import (
 
 // metrics are the instruments of the proxy. They are nil when nothing reads them. What they are split by is bounded by
 // the number of backends; never by paths or clients. Attribute sets are made once and found again without allocation.
+// What only counts is counted here, by one atomic, and read when somebody asks.
 type metrics struct {
-	server   metric.Float64Histogram
-	client   metric.Float64Histogram
-	attempts metric.Int64Counter
-	retries  metric.Int64Counter
-	ejected  metric.Int64Counter
-	cookies  metric.Int64Counter
-	queued   metric.Float64Histogram
+	server metric.Float64Histogram
+	client metric.Float64Histogram
+	queued metric.Float64Histogram
 
 	servers series[serverKey]
 	clients series[clientKey]
@@ -41,10 +39,6 @@ func newMetrics(m metric.Meter, p *Proxy) *metrics {
 		metric.WithDescription("Duration of requests, from head to last byte."))
 	n.client, _ = m.Float64Histogram("http.client.request.duration", metric.WithUnit("s"), buckets,
 		metric.WithDescription("Duration of attempts, from choice to last byte."))
-	n.attempts, _ = m.Int64Counter("lb.attempts", metric.WithDescription("Attempts by backend, reason and outcome."))
-	n.retries, _ = m.Int64Counter("lb.retries", metric.WithDescription("Retries by class."))
-	n.ejected, _ = m.Int64Counter("lb.ejections", metric.WithDescription("Outlier ejections by backend."))
-	n.cookies, _ = m.Int64Counter("lb.affinity.verdicts", metric.WithDescription("Requests by the verdict on their affinity cookie."))
 	n.queued, _ = m.Float64Histogram("lb.queue.wait", metric.WithUnit("s"), buckets,
 		metric.WithDescription("Time that requests waited for a place in flight."))
 	n.observe(m, p)
@@ -60,6 +54,18 @@ func (n *metrics) observe(m metric.Meter, p *Proxy) {
 	pooled, _ := m.Int64ObservableGauge("lb.pool.connections", metric.WithDescription("Idle connections by backend."))
 	waiting, _ := m.Int64ObservableGauge("lb.queue.length", metric.WithDescription("Requests waiting for a place in flight."))
 	budget, _ := m.Float64ObservableGauge("lb.retry.budget", metric.WithDescription("Retries that may be made now."))
+	attempts, _ := m.Int64ObservableCounter("lb.attempts", metric.WithDescription("Attempts by backend, reason and outcome."))
+	counters := make(map[string]metric.Int64Observable)
+	counted := []metric.Observable{attempts}
+	for name, text := range words {
+		c, _ := m.Int64ObservableCounter(name, metric.WithDescription(text))
+		counters[name], counted = c, append(counted, c)
+	}
+	m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		n.tries.each(func(_ tryKey, s *set) { o.ObserveInt64(attempts, s.count.Load(), s.observe...) })
+		n.words.each(func(k wordKey, s *set) { o.ObserveInt64(counters[k.counter], s.count.Load(), s.observe...) })
+		return nil
+	}, counted...)
 	m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		requests, open := p.Active()
 		o.ObserveInt64(active, int64(requests))
@@ -91,8 +97,25 @@ type (
 		backend, outcome string
 		why              reason
 	}
-	wordKey struct{ name, word string }
+	wordKey struct{ counter, word string }
 )
+
+// words are the counters that are split by one word, and the attributes that hold it.
+var words = map[string]string{
+	"lb.retries":           "Retries by class.",
+	"lb.ejections":         "Outlier ejections by backend.",
+	"lb.affinity.verdicts": "Requests by the verdict on their affinity cookie.",
+}
+
+func (k wordKey) attributes() []attribute.KeyValue {
+	switch k.counter {
+	case "lb.retries":
+		return []attribute.KeyValue{attrRetry.String(k.word)}
+	case "lb.ejections":
+		return []attribute.KeyValue{attrBackend.String(k.word)}
+	}
+	return []attribute.KeyValue{attrCookie.String(k.word)}
+}
 
 // request records one request that has ended.
 func (n *metrics) request(x *exchange) {
@@ -102,7 +125,7 @@ func (n *metrics) request(x *exchange) {
 	k := serverKey{method, r.Scheme, protocolVersion(x.r), r.Status, r.Ended != ""}
 	n.server.Record(ctx, r.Duration.Seconds(), n.servers.get(k, k.attributes).record...)
 	if x.verdict != cookieOff {
-		n.cookies.Add(ctx, 1, n.word("lb.cookie.verdict", string(x.verdict)).add...)
+		n.count("lb.affinity.verdicts", string(x.verdict))
 	}
 	if r.Queue > 0 {
 		n.queued.Record(ctx, r.Queue.Seconds())
@@ -123,20 +146,16 @@ func (n *metrics) attempt(x *exchange, ep *endpoint, status int, e *h1.Error, to
 	}
 	n.client.Record(ctx, took.Seconds(), n.clients.get(k, func() []attribute.KeyValue { return k.attributes(ep) }).record...)
 	t := tryKey{ep.name, outcome, x.reason}
-	n.attempts.Add(ctx, 1, n.tries.get(t, t.attributes).add...)
+	n.tries.get(t, t.attributes).count.Add(1)
 	if x.record.Attempts > 1 {
-		n.retries.Add(ctx, 1, n.word("lb.retry.class", x.record.Retry).add...)
+		n.count("lb.retries", x.record.Retry)
 	}
 }
 
-// ejection counts what an outcome did to an endpoint.
-func (n *metrics) ejection(ep *endpoint) {
-	n.ejected.Add(context.Background(), 1, n.word("lb.backend.name", ep.name).add...)
-}
-
-func (n *metrics) word(name, word string) *set {
-	k := wordKey{name, word}
-	return n.words.get(k, func() []attribute.KeyValue { return []attribute.KeyValue{attribute.String(name, word)} })
+// count adds one to a counter that is split by one word.
+func (n *metrics) count(counter, word string) {
+	k := wordKey{counter, word}
+	n.words.get(k, k.attributes).count.Add(1)
 }
 
 func (k serverKey) attributes() []attribute.KeyValue {
@@ -193,8 +212,18 @@ type series[K comparable] struct {
 
 // set is an attribute set as instruments take it.
 type set struct {
-	record []metric.RecordOption
-	add    []metric.AddOption
+	record  []metric.RecordOption
+	observe []metric.ObserveOption
+	count   atomic.Int64
+}
+
+// each calls f for every set.
+func (s *series[K]) each(f func(K, *set)) {
+	if m := s.known.Load(); m != nil {
+		for k, v := range *m {
+			f(k, v)
+		}
+	}
 }
 
 func (s *series[K]) get(k K, attributes func() []attribute.KeyValue) *set {
@@ -210,13 +239,17 @@ func (s *series[K]) make(k K, kv []attribute.KeyValue) *set {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	option := metric.WithAttributeSet(attribute.NewSet(kv...))
-	fresh := &set{record: []metric.RecordOption{option}, add: []metric.AddOption{option}}
+	fresh := &set{record: []metric.RecordOption{option}, observe: []metric.ObserveOption{option}}
 	old := s.known.Load()
 	next := make(map[K]*set)
-	if old != nil && len(*old) < maxSeries {
-		for k, v := range *old {
-			next[k] = v
+	if old != nil {
+		if found, ok := (*old)[k]; ok {
+			return found
 		}
+		if len(*old) >= maxSeries {
+			return fresh
+		}
+		maps.Copy(next, *old)
 	}
 	next[k] = fresh
 	s.known.Store(&next)
