@@ -1,0 +1,287 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
+)
+
+// crowd is a proxy whose endpoints answer when told to, and notes in which order requests got there.
+type crowd struct {
+	p       *Proxy
+	mu      sync.Mutex
+	order   []string
+	release map[string]chan struct{}
+	done    sync.WaitGroup
+}
+
+func newCrowd(t *testing.T, names []string, env ...string) *crowd {
+	c := &crowd{release: make(map[string]chan struct{})}
+	for _, name := range names {
+		c.release[name] = make(chan struct{})
+	}
+	c.p = testProxy(t, Options{}, func(name string) upstreamFunc {
+		return func(r *http.Request, _ *h1.Call) (*http.Response, error) {
+			c.mu.Lock()
+			c.order = append(c.order, r.URL.Path+"@"+name)
+			c.mu.Unlock()
+			<-c.release[name]
+			return answer(200, "", "X-Backend", name), nil
+		}
+	}, env...)
+	c.p.Update(named(names...))
+	return c
+}
+
+// come sends a request and returns where its answer will be.
+func (c *crowd) come(path string, fields ...string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	r := request("GET", path, fields...)
+	c.done.Go(func() { c.p.ServeHTTP(w, r) })
+	synctest.Wait()
+	return w
+}
+
+func (c *crowd) arrived() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.order...)
+}
+
+// request is one as a server makes it.
+func request(method, path string, fields ...string) *http.Request {
+	r := httptest.NewRequest(method, "http://shop.example"+path, nil)
+	r.RequestURI = path
+	r.RemoteAddr = "192.0.2.7:1234"
+	for i := 0; i+1 < len(fields); i += 2 {
+		r.Header.Add(fields[i], fields[i+1])
+	}
+	return r
+}
+
+func TestQueue_ServesInOrderOfArrival(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a"}, "LB_MAX_IN_FLIGHT=2", "LB_QUEUE_SIZE=10", "LB_QUEUE_TIMEOUT=1h")
+		for i := range 8 {
+			c.come(fmt.Sprintf("/%d", i))
+		}
+		if got := c.arrived(); len(got) != 2 {
+			t.Fatalf("%v are in flight", got)
+		}
+		for range 8 {
+			c.release["a"] <- struct{}{}
+			synctest.Wait()
+		}
+		c.done.Wait()
+		for i, got := range c.arrived() {
+			if got != fmt.Sprintf("/%d@a", i) {
+				t.Errorf("%v", c.arrived())
+				break
+			}
+		}
+		if st := stateOf(t, c.p, "a"); st.InFlight != 0 || c.p.service.queue.waiting.Load() != 0 {
+			t.Errorf("left behind: %+v", st)
+		}
+	})
+}
+
+func TestQueue_FullOrTooLongIs503WithRetryAfter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_SIZE=2")
+		began := time.Now()
+		c.come("/0")
+		c.come("/1")
+		c.come("/2")
+		full := c.come("/3")
+		if full.Code != 503 || full.Header().Get("Retry-After") == "" {
+			t.Errorf("a full queue answers %d %v", full.Code, full.Header())
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		late := c.come("/4")
+		if n := c.p.service.queue.waiting.Load(); n != 1 || time.Since(began) != time.Second {
+			t.Errorf("%d wait", n)
+		}
+		close(c.release["a"])
+		c.done.Wait()
+		if late.Code != 200 {
+			t.Error(late.Code)
+		}
+	})
+}
+
+func TestQueue_FreePlaceElsewhereIsTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a", "b", "c"}, "LB_MAX_IN_FLIGHT=3")
+		for i := range 9 {
+			c.come(fmt.Sprintf("/%d", i))
+		}
+		for _, st := range c.p.Endpoints() {
+			if st.InFlight != 3 {
+				t.Errorf("%s has %d", st.Name, st.InFlight)
+			}
+		}
+		for _, ch := range c.release {
+			close(ch)
+		}
+		c.done.Wait()
+	})
+}
+
+// session gets a cookie that binds to the backend.
+func session(t *testing.T, p *Proxy, name string) (field, value string) {
+	t.Helper()
+	a := p.service.affinity
+	line := a.setCookie(a.ring(time.Now()), name, time.Now().Unix(), time.Now(), false)
+	cookie, err := http.ParseSetCookie(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "Cookie", cookie.Name + "=" + cookie.Value
+}
+
+func TestQueue_SessionWaitsForItsOwnEndpointFirstThenMoves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_SESSION_AFFINITY=cookie")
+		field, value := session(t, c.p, "a")
+		c.come("/first", field, value)
+		patient := c.come("/patient", field, value)
+		time.Sleep(400 * time.Millisecond)
+		synctest.Wait()
+		if got := c.arrived(); len(got) != 1 {
+			t.Fatalf("moved before its time: %v", got)
+		}
+		c.release["a"] <- struct{}{}
+		synctest.Wait()
+		if got := c.arrived(); len(got) != 2 || got[1] != "/patient@a" {
+			t.Fatalf("%v", got)
+		}
+		moving := c.come("/moving", field, value)
+		time.Sleep(501 * time.Millisecond)
+		synctest.Wait()
+		if got := c.arrived(); len(got) != 3 || got[2] != "/moving@b" {
+			t.Fatalf("%v", got)
+		}
+		close(c.release["a"])
+		close(c.release["b"])
+		c.done.Wait()
+		if patient.Header().Get("Set-Cookie") != "" || moving.Header().Get("Set-Cookie") == "" {
+			t.Error("a session that moved is bound to where it went, and only that one")
+		}
+	})
+}
+
+// One endpoint's sessions stand in line and keep nobody from another endpoint's free places.
+func TestQueue_WaitingSessionsBlockNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=4", "LB_QUEUE_SIZE=1", "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true")
+		field, value := session(t, c.p, "a")
+		for i := range 6 {
+			c.come(fmt.Sprintf("/s%d", i), field, value)
+		}
+		for i := range 4 {
+			if w := c.come(fmt.Sprintf("/%d", i)); w.Code == 503 {
+				t.Error("refused although b is free")
+			}
+		}
+		if n := stateOf(t, c.p, "b").InFlight; n != 4 {
+			t.Errorf("b has %d in flight", n)
+		}
+		close(c.release["a"])
+		close(c.release["b"])
+		c.done.Wait()
+	})
+}
+
+func TestQueue_StrictSessionNeverMoves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true")
+		field, value := session(t, c.p, "a")
+		c.come("/first", field, value)
+		w := c.come("/second", field, value)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if w.Code != 503 || len(c.arrived()) != 1 {
+			t.Errorf("%d %v", w.Code, c.arrived())
+		}
+		close(c.release["a"])
+		c.done.Wait()
+	})
+}
+
+func TestQueue_DepartedClientLeavesTheLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h")
+		c.come("/0")
+		ctx, leave := context.WithCancel(t.Context())
+		c.done.Go(func() { c.p.ServeHTTP(httptest.NewRecorder(), request("GET", "/gone").WithContext(ctx)) })
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		if n := c.p.service.queue.waiting.Load(); n != 0 {
+			t.Errorf("%d still wait", n)
+		}
+		close(c.release["a"])
+		c.done.Wait()
+		if len(c.arrived()) != 1 {
+			t.Error("a departed client's request was sent")
+		}
+	})
+}
+
+// Many come and go at once: no place is lost, none is given twice.
+func TestQueue_PlacesAreNeitherLostNorDoubled(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	now, most := map[string]int{}, 0
+	p := testProxy(t, Options{}, func(name string) upstreamFunc {
+		return func(*http.Request, *h1.Call) (*http.Response, error) {
+			mu.Lock()
+			now[name]++
+			most = max(most, now[name])
+			mu.Unlock()
+			defer func() { mu.Lock(); now[name]--; mu.Unlock() }()
+			return answer(200, ""), nil
+		}
+	}, "LB_MAX_IN_FLIGHT=2", "LB_QUEUE_SIZE=100", "LB_QUEUE_TIMEOUT=1h", "LB_SESSION_AFFINITY=cookie")
+	p.Update(named("a", "b", "c"))
+	field, value := session(t, p, "a")
+	var all sync.WaitGroup
+	for i := range 32 {
+		all.Go(func() {
+			for range 200 {
+				r := request("GET", "/")
+				if i%3 == 0 {
+					r.Header.Set(field, value)
+				}
+				w := httptest.NewRecorder()
+				if p.ServeHTTP(w, r); w.Code != 200 {
+					t.Error(w.Code)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, st := range p.Endpoints() {
+		if st.InFlight != 0 {
+			t.Errorf("%s keeps %d places", st.Name, st.InFlight)
+		}
+	}
+	if most > 2 || p.service.queue.waiting.Load() != 0 {
+		t.Errorf("%d in flight at once, %d wait", most, p.service.queue.waiting.Load())
+	}
+}
