@@ -1,6 +1,13 @@
-// Package discovery says which backends should exist now. Each kind of target in LB_BACKENDS has a Source that
-// publishes full sets; Discovery merges them and publishes the whole, sorted by name, whenever it changed. A refresh
-// that fails publishes nothing, so the last good set stays. The package knows nothing of requests, health or cookies.
+// Package discovery says which backends should exist now. It knows nothing of requests, health or cookies.
+//
+// Parse turns the items of LB_BACKENDS into targets. For each target Discovery runs a source, which reports full
+// answers: a fixed target answers before anything starts, DNS and SRV names are asked again and again, a Cloud Run name
+// until our region and project are known, and a metadata attribute is followed; its value is a list of targets that
+// runs inside its source. A list merges the newest answers of its sources, sorted by name, and publishes the whole
+// whenever it changed. A refresh that fails reports a failure, which is logged once and changes nothing: the last good
+// answer stays, and one source never hides another.
+//
+// Run owns every goroutine: it starts one per source, a source starts its own, and each waits for those it started.
 package discovery
 
 import "github.com/pillion-lb/pillion/config"

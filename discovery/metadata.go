@@ -69,6 +69,7 @@ type etagKey struct{}
 // length of the body, which it reads to the end.
 type etagKeeper struct{ next http.RoundTripper }
 
+// RoundTrip is the next transport's, with the ETag handed over and the body limited.
 func (k etagKeeper) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := k.next.RoundTrip(r)
 	if err != nil {

@@ -25,7 +25,10 @@ type failure struct {
 	err   error
 }
 
+// Error is the cause's text.
 func (f *failure) Error() string { return f.err.Error() }
+
+// Unwrap is the cause.
 func (f *failure) Unwrap() error { return f.err }
 
 // static is the source of a fixed target: one backend, there from the start.

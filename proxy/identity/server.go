@@ -26,7 +26,10 @@ type failure struct {
 	err   error
 }
 
+// Error is the cause's text. It never holds a token.
 func (f *failure) Error() string { return f.err.Error() }
+
+// Unwrap is the cause.
 func (f *failure) Unwrap() error { return f.err }
 
 func stateOf(err error) string {
@@ -90,6 +93,7 @@ func (s *metadataServer) get(ctx context.Context, what string) (string, error) {
 // limited cuts answers that are too long for any token; Google's client reads them to the end.
 type limited struct{ next http.RoundTripper }
 
+// RoundTrip is the next transport's, with the body limited.
 func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := l.next.RoundTrip(r)
 	if err == nil {

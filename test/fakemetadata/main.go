@@ -5,7 +5,8 @@
 //	curl -X PUT -d ':8081' http://127.0.0.1:8099/control/values/instance/attributes/lb-backends
 //	curl -X PUT -d 'slow 3s' http://127.0.0.1:8099/control/fault
 //
-// Arguments are values, PATH=VALUE. It serves until it is interrupted.
+// For a container listen on 0.0.0.0 and give the container the host's address in GCE_METADATA_HOST. Nothing is guarded:
+// who reaches it may change it. Arguments are values, PATH=VALUE. It serves until it is interrupted.
 package main
 
 import (
