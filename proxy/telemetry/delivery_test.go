@@ -67,7 +67,7 @@ func TestDelivery_ConnectionThatBrokeUnseenLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := newCollector(t)
 	tracing := tracingTo(httpTo(t, c.server.URL), testLimits)
-	span(tracing)
+	endSpan(tracing)
 	flush(t, tracing)
 	var resets atomic.Int32
 	c.misbehave(func(w http.ResponseWriter, _ *http.Request) bool {
@@ -82,7 +82,7 @@ func TestDelivery_ConnectionThatBrokeUnseenLosesNothing(t *testing.T) {
 		_ = conn.Close()
 		return true
 	})
-	span(tracing)
+	endSpan(tracing)
 	flush(t, tracing)
 	if got := len(c.got()); got != 2 || tracing.Dropped() != 0 || resets.Load() != 2 {
 		t.Errorf("%d spans arrived, %d dropped, %d attempts, want 2, 0 and 2", got, tracing.Dropped(), resets.Load())
@@ -176,7 +176,7 @@ func TestDelivery_PartialSuccessCountsWhatWasRejected(t *testing.T) {
 	})
 	tracing := tracingTo(httpTo(t, c.server.URL), testLimits)
 	for range 5 {
-		span(tracing)
+		endSpan(tracing)
 	}
 	flush(t, tracing)
 	if tracing.Dropped() != 2 || c.requests != 1 {
@@ -195,7 +195,7 @@ func TestDelivery_DeadCollectorOverGRPCIsAskedAgain(t *testing.T) {
 	c.server.Close()
 	tracing := tracingTo(e, testLimits)
 	for range 20 {
-		span(tracing)
+		endSpan(tracing)
 	}
 	flush(t, tracing)
 	if n := len(c.got()); n != 20 {
@@ -210,7 +210,7 @@ func TestDelivery_ResourceIsCompletedLate(t *testing.T) {
 	late := newLateResource(resource.NewSchemaless(attributes[0]), true)
 	tracing.processor.delivery.resource = late
 	late.complete(attributes[:2])
-	span(tracing)
+	endSpan(tracing)
 	flush(t, tracing)
 	if got := c.resources[0].Attributes; len(got) != 2 {
 		t.Errorf("resource %v, want two attributes", got)

@@ -54,7 +54,7 @@ func newMetrics(
 		m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	}
 	m.provider = sdkmetric.NewMeterProvider(options...)
-	m.meter = m.provider.Meter(scope, metric.WithInstrumentationVersion(version))
+	m.meter = m.provider.Meter(scopeName, metric.WithInstrumentationVersion(version))
 	return m, nil
 }
 

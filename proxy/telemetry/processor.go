@@ -69,9 +69,6 @@ func newProcessor(l limits, d *delivery) *processor {
 	return p
 }
 
-// OnStart does nothing.
-func (p *processor) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
-
 // OnEnd queues an ended span, or drops and counts it.
 func (p *processor) OnEnd(span sdktrace.ReadOnlySpan) {
 	p.mu.Lock()

@@ -90,14 +90,14 @@ func bubble(t *testing.T, e *fakeExporter, l limits, test func(t *testing.T, tra
 	})
 }
 
-func span(tracing *Tracing) {
+func endSpan(tracing *Tracing) {
 	_, s := tracing.Start(trace.SpanContext{}, traceID, "GET", time.Now())
 	s.End()
 }
 
 func request(tracing *Tracing) {
 	tracing.RequestStarted()
-	span(tracing)
+	endSpan(tracing)
 	tracing.RequestEnded()
 }
 
@@ -111,7 +111,7 @@ func TestProcessor_SpansLeaveWithTheLastRequestInFlight(t *testing.T) {
 		if n := e.delivered(); n != 0 {
 			t.Errorf("%d spans left while a request was in flight", n)
 		}
-		span(tracing)
+		endSpan(tracing)
 		tracing.RequestEnded()
 		synctest.Wait() // no time passes: the CPU stops here
 		if n := e.delivered(); n != 2 || len(e.batches) != 1 {
@@ -141,7 +141,7 @@ func TestProcessor_SpansOfALongRequestLeaveAfterTheLongestWait(t *testing.T) {
 	e := &fakeExporter{}
 	bubble(t, e, testLimits, func(t *testing.T, tracing *Tracing, _ func()) {
 		tracing.RequestStarted()
-		span(tracing)
+		endSpan(tracing)
 		time.Sleep(longestWait - 1)
 		synctest.Wait()
 		before := e.delivered()
@@ -159,7 +159,7 @@ func TestProcessor_FullBatchLeavesAtOnce(t *testing.T) {
 	bubble(t, e, testLimits, func(t *testing.T, tracing *Tracing, _ func()) {
 		tracing.RequestStarted()
 		for range testLimits.batch + 1 {
-			span(tracing)
+			endSpan(tracing)
 		}
 		synctest.Wait()
 		if len(e.batches) != 1 || e.batches[0] != testLimits.batch {
@@ -253,12 +253,12 @@ func TestProcessor_ShutdownDeliversWhatWaits(t *testing.T) {
 	e := &fakeExporter{}
 	tracing := tracingTo(e, testLimits)
 	for range 50 {
-		span(tracing)
+		endSpan(tracing)
 	}
 	if err := tracing.shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
-	span(tracing)
+	endSpan(tracing)
 	if e.delivered() != 50 || !e.closed {
 		t.Errorf("%d spans delivered, exporter closed %v, want 50 and true", e.delivered(), e.closed)
 	}

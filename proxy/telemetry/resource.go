@@ -70,8 +70,8 @@ func podAttributes() []attribute.KeyValue {
 	return known(attrs, semconv.K8SNamespaceNameKey, strings.TrimSpace(string(namespace)))
 }
 
-// lateResource is a resource that is completed after the start, since nothing may delay the start. The SDK fixes a
-// provider's resource when the provider is made, so exporters replace it.
+// lateResource is a resource that is completed after the start, since nothing may delay the start. Spans
+// and metrics are recorded with what is known at the start, and exporters replace it.
 type lateResource struct {
 	base    *resource.Resource
 	waiting bool // metadata is asked

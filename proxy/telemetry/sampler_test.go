@@ -19,6 +19,13 @@ func randomID(r *rand.Rand) (id trace.TraceID) {
 	return id
 }
 
+// givenID generates one trace id.
+type givenID struct{ trace.TraceID }
+
+func (g *givenID) NewIDs(context.Context) (trace.TraceID, trace.SpanID) { return g.TraceID, parentID }
+
+func (*givenID) NewSpanID(context.Context, trace.TraceID) trace.SpanID { return parentID }
+
 // parents are all kinds of parent a request can come with.
 func parents(id trace.TraceID) []trace.SpanContext {
 	var all []trace.SpanContext
@@ -51,7 +58,8 @@ func TestSampler_EqualsTheSDKs(t *testing.T) {
 func compareSampler(t *testing.T, name, arg string) {
 	t.Setenv("OTEL_TRACES_SAMPLER", name)
 	t.Setenv("OTEL_TRACES_SAMPLER_ARG", arg)
-	tracer := sdktrace.NewTracerProvider(sdktrace.WithIDGenerator(ids{})).Tracer("")
+	var given givenID
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithIDGenerator(&given)).Tracer("")
 	share := 1.0
 	if arg != "" {
 		share, _ = strconv.ParseFloat(arg, 64)
@@ -61,11 +69,8 @@ func compareSampler(t *testing.T, name, arg string) {
 	for range 2000 {
 		id := randomID(r)
 		for _, parent := range parents(id) {
-			ctx := trace.ContextWithSpanContext(context.Background(), parent)
-			if !parent.IsValid() {
-				ctx = &rootContext{ctx, id}
-			}
-			_, span := tracer.Start(ctx, "")
+			given.TraceID = id
+			_, span := tracer.Start(trace.ContextWithSpanContext(context.Background(), parent), "")
 			if want, got := span.SpanContext().IsSampled(), ours.sampled(parent, id); want != got {
 				t.Fatalf("id %s, parent %v: sampled %v, the SDK says %v", id, parent, got, want)
 			}

@@ -1,10 +1,14 @@
 // Package telemetry sets up the OpenTelemetry SDK and the log. It is the only importer of the SDK and of exporters;
 // everyone else uses the API, or an interface of its own that a type here satisfies.
 //
-// A span flows so: the proxy asks Tracing.Sampled, which restates the standard samplers without entering the SDK. For a
-// request that is sampled it calls Tracing.Start and ends the span when the request ends. The SDK hands the ended span to
-// our processor, which keeps it in a bounded ring until one worker exports it: when a batch is full, when the last
-// request in flight ends, or when it has waited too long. Nobody who ends a span ever waits for the exporter.
+// A span flows so: the proxy asks Tracing.Sampled, which restates the standard samplers. For a request that is sampled it
+// calls Tracing.Start and ends the span when the request ends. The ended span goes to the processor, which keeps it in a
+// bounded ring until one worker exports it: when a batch is full, when the last request in flight ends, or when it has
+// waited too long. Nobody who ends a span ever waits for the exporter.
+//
+// Sampler, span, processor and encoding are written here, each held equal to the SDK's by a test, because the SDK's cost
+// several times what relaying a request costs. Limits, resource, metrics and the clients that speak OTLP are
+// OpenTelemetry's own.
 //
 // A log line flows so: it is formatted by who says it, copied into a bounded queue, and written by one writer.
 //

@@ -7,33 +7,34 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/embedded"
 )
 
 // Tracing records and exports spans. Its methods are what a proxy needs for a request; all are safe for concurrent use
 // and none waits for the exporter.
 type Tracing struct {
 	sampler   sampler
-	tracer    trace.Tracer
-	provider  *sdktrace.TracerProvider
 	processor *processor
+	resource  *resource.Resource
+	scope     instrumentation.Scope
+	limits    sdktrace.SpanLimits
 }
 
-// scope is the instrumentation scope of all that we record.
-const scope = "github.com/pillion-lb/pillion"
+// scopeName is the instrumentation scope of all that we record.
+const scopeName = "github.com/pillion-lb/pillion"
 
 func newTracing(s sampler, p *processor, res *resource.Resource, version string) *Tracing {
-	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithResource(res),
-		sdktrace.WithSpanProcessor(p),
-		sdktrace.WithIDGenerator(ids{}),
-		// The decision is made by Sampled before the SDK is entered; what enters is recorded.
-		sdktrace.WithSampler(sdktrace.AlwaysSample()),
-	)
-	tracer := provider.Tracer(scope, trace.WithInstrumentationVersion(version))
-	return &Tracing{sampler: s, tracer: tracer, provider: provider, processor: p}
+	return &Tracing{
+		sampler:   s,
+		processor: p,
+		resource:  res,
+		scope:     instrumentation.Scope{Name: scopeName, Version: version},
+		limits:    sdktrace.NewSpanLimits(),
+	}
 }
 
 // Sampled reports whether a request is to be recorded: one with this parent or, when the parent is not valid, one that
@@ -47,17 +48,22 @@ func (t *Tracing) Sampled(parent trace.SpanContext, id trace.TraceID) bool {
 func (t *Tracing) Start(parent trace.SpanContext, id trace.TraceID, name string, start time.Time,
 	attrs ...attribute.KeyValue,
 ) (context.Context, trace.Span) {
-	ctx := context.Background()
-	if parent.IsValid() {
-		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
-	} else {
-		ctx = &rootContext{ctx, id}
-	}
-	return t.tracer.Start(ctx, name, serverKind, trace.WithTimestamp(start), trace.WithAttributes(attrs...))
+	s := t.newSpan(parent, id, name, trace.SpanKindServer, start)
+	s.set(attrs)
+	return trace.ContextWithSpan(context.Background(), s), s
+}
+
+// StartClient begins the CLIENT span of an attempt, below the span that Start began. It is Tracer().Start without the
+// cost of options and of a context.
+func (t *Tracing) StartClient(parent trace.Span, name string, start time.Time, attrs ...attribute.KeyValue) trace.Span {
+	s := t.newSpan(parent.SpanContext(), trace.TraceID{}, name, trace.SpanKindClient, start)
+	s.set(attrs)
+	adopt(parent)
+	return s
 }
 
 // Tracer starts the children of a span that Start began. Everything it starts is recorded.
-func (t *Tracing) Tracer() trace.Tracer { return t.tracer }
+func (t *Tracing) Tracer() trace.Tracer { return tracer{tracing: t} }
 
 // RequestStarted says that a request is in flight, sampled or not: while one is, the CPU is ours.
 func (t *Tracing) RequestStarted() { t.processor.inFlight.Add(1) }
@@ -68,34 +74,25 @@ func (t *Tracing) RequestEnded() { t.processor.requestEnded() }
 // Dropped is the number of ended spans that were lost so far, whatever the reason.
 func (t *Tracing) Dropped() int64 { return t.processor.dropped.Load() }
 
-func (t *Tracing) shutdown(ctx context.Context) error { return t.provider.Shutdown(ctx) }
+func (t *Tracing) shutdown(ctx context.Context) error { return t.processor.Shutdown(ctx) }
 
-var serverKind = trace.WithSpanKind(trace.SpanKindServer)
-
-// rootContext carries the id of a trace that begins here to the id generator.
-type rootContext struct {
-	context.Context
-	id trace.TraceID
-}
-
-// ids generates ids for the SDK: the trace id that Start was given, and random ones else.
-type ids struct{}
-
-// NewIDs returns the ids of a root span.
-func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
-	var id trace.TraceID
-	if root, ok := ctx.(*rootContext); ok {
-		id = root.id
+// newSpan makes a span that is sampled. Without a valid parent it begins the trace id, or a new one when id is not valid.
+func (t *Tracing) newSpan(parent trace.SpanContext, id trace.TraceID, name string, kind trace.SpanKind, start time.Time) *span {
+	c := trace.SpanContextConfig{TraceID: id, SpanID: newSpanID(), TraceFlags: trace.FlagsSampled}
+	if parent.IsValid() {
+		c.TraceID, c.TraceState = parent.TraceID(), parent.TraceState()
+		c.TraceFlags |= parent.TraceFlags()
+	} else {
+		parent = trace.SpanContext{}
 	}
-	for !id.IsValid() {
-		binary.NativeEndian.PutUint64(id[:8], rand.Uint64())
-		binary.NativeEndian.PutUint64(id[8:], rand.Uint64())
+	for !c.TraceID.IsValid() {
+		binary.NativeEndian.PutUint64(c.TraceID[:8], rand.Uint64())
+		binary.NativeEndian.PutUint64(c.TraceID[8:], rand.Uint64())
 	}
-	return id, newSpanID()
+	s := &span{tracing: t, context: trace.NewSpanContext(c), parent: parent, kind: kind, name: name, start: start}
+	s.attributes = s.usual[:0]
+	return s
 }
-
-// NewSpanID returns the id of a span that continues a trace.
-func (ids) NewSpanID(context.Context, trace.TraceID) trace.SpanID { return newSpanID() }
 
 // newSpanID returns a random id that is not zero, which would be invalid.
 func newSpanID() (id trace.SpanID) {
@@ -104,3 +101,45 @@ func newSpanID() (id trace.SpanID) {
 	}
 	return id
 }
+
+// adopt counts a child.
+func adopt(parent trace.Span) {
+	if s, ok := parent.(*span); ok {
+		s.record(func() { s.children++ })
+	}
+}
+
+// tracer starts spans for who knows only OpenTelemetry's API. Everything it starts is recorded: who has a context of a
+// request that is not sampled does not ask.
+type tracer struct {
+	embedded.Tracer
+	tracing *Tracing
+}
+
+// Start begins a span below the one in ctx, if there is one.
+func (t tracer) Start(ctx context.Context, name string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
+	c := trace.NewSpanStartConfig(options...)
+	parent := trace.SpanFromContext(ctx)
+	above := parent.SpanContext()
+	if c.NewRoot() {
+		above = trace.SpanContext{}
+	}
+	start := c.Timestamp()
+	if start.IsZero() {
+		start = time.Now()
+	}
+	s := t.tracing.newSpan(above, trace.TraceID{}, name, trace.ValidateSpanKind(c.SpanKind()), start)
+	s.droppedLinks = len(c.Links())
+	s.set(c.Attributes())
+	adopt(parent)
+	return trace.ContextWithSpan(ctx, s), s
+}
+
+// provider is what a span of ours names as its TracerProvider.
+type provider struct {
+	embedded.TracerProvider
+	tracing *Tracing
+}
+
+// Tracer returns our one tracer, whatever its name.
+func (p provider) Tracer(string, ...trace.TracerOption) trace.Tracer { return p.tracing.Tracer() }
