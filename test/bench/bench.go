@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -66,6 +67,12 @@ func (b *bench) peer(name string) (peer, bool) {
 		}
 	}
 	return peer{}, false
+}
+
+// plainPeers are all but the one that samples every trace, which only its own
+// case needs.
+func (b *bench) plainPeers() []peer {
+	return slices.DeleteFunc(slices.Clone(b.peers), func(p peer) bool { return p.name == sampledPillion })
 }
 
 // setup prepares a proxy's instructions; backends of one kind are started once.

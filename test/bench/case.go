@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 )
@@ -47,6 +49,22 @@ func (r *entryResult) add(m metric, v float64) {
 	r.Values[m] = append(r.Values[m], v)
 }
 
+func (r *entryResult) fail(err error) {
+	r.Failure = err.Error()
+	fmt.Fprintf(os.Stderr, "%s: %v\n", r.Name, err)
+}
+
+// row finds a row or adds it.
+func (c *caseResult) row(name string) *entryResult {
+	for _, e := range c.Entries {
+		if e.Name == name {
+			return e
+		}
+	}
+	c.Entries = append(c.Entries, &entryResult{Name: name})
+	return c.Entries[len(c.Entries)-1]
+}
+
 // entry finds a row; nil if it is missing or failed.
 func (c *caseResult) entry(name string) *entryResult {
 	i := slices.IndexFunc(c.Entries, func(e *entryResult) bool { return e.Name == name && e.Failure == "" })
@@ -59,7 +77,7 @@ func (c *caseResult) entry(name string) *entryResult {
 // benchCase is one thing to compare.
 type benchCase struct {
 	name, title string
-	run         func(*bench, benchCase) (*caseResult, error)
+	run         func(context.Context, *bench, benchCase) (*caseResult, error)
 }
 
 // allCases in the order in which they run and are explained.
@@ -70,8 +88,11 @@ func allCases() []benchCase {
 			load: loadSpec{Connections: 64, Answer: 128, Rate: 2000}}),
 		steady("get1", "small GET, 1 connection", steadySpec{load: loadSpec{Connections: 1, Answer: 128}}),
 		steady("get1000", "small GET, 1,000 connections", steadySpec{
-			load:   loadSpec{Connections: 1000, Answer: 128},
-			extras: []extra{{name: "pillion@64", of: "pillion", connections: 64}}}),
+			load: loadSpec{Connections: 1000, Answer: 128},
+			extras: []extra{
+				{name: "pillion@64", of: "pillion", connections: 64},
+				{name: "nginx@64", of: "nginx", connections: 64},
+				{name: "haproxy@64", of: "haproxy", connections: 64}}}),
 		steady("connect64", "a new connection for every small GET, 64 at once", steadySpec{
 			load: loadSpec{Connections: 64, Answer: 128, NewEach: true}}),
 		steady("post4k", "POST of 4 KiB, 64 connections", steadySpec{
@@ -85,12 +106,16 @@ func allCases() []benchCase {
 		steady("https64", "small GET to TLS backends, 64 connections", steadySpec{
 			load: loadSpec{Connections: 64, Answer: 128}, tls: true}),
 		steady("sampled", "small GET, every trace sampled and exported", steadySpec{
-			load: loadSpec{Connections: 64, Answer: 128}, only: []string{"pillion"}, exported: true,
-			extras: []extra{{name: "pillion-sampled", of: "pillion-sampled"}}}),
+			load: loadSpec{Connections: 64, Answer: 128}, only: []string{"pillion", "old"}, exported: true,
+			extras: []extra{{name: sampledPillion, of: sampledPillion}}}),
 		steady("backends1000", "small GET, 1,000 backends, 64 connections of 16 sessions each", steadySpec{
 			load: loadSpec{Connections: 64, Answer: 128, Sessions: 16}, backends: 1000,
-			extras: []extra{{name: "pillion@3", of: "pillion", backends: 3}}}),
-		steady("grpc100", "gRPC unary, one connection, 100 streams (h2load)", steadySpec{grpc: true}),
+			extras: []extra{
+				{name: "pillion@3", of: "pillion", backends: 3},
+				{name: "nginx@3", of: "nginx", backends: 3},
+				{name: "haproxy@3", of: "haproxy", backends: 3}}}),
+		steady("grpc100", "gRPC unary, one connection, 100 streams (h2load)", steadySpec{
+			grpc: true, only: []string{"pillion", "old", "nginx", "haproxy", "caddy"}}),
 		{name: "idle10k", title: "10,000 idle client connections", run: runIdle},
 		{name: "start", title: "from exec to the first answer", run: runStart},
 		{name: "size", title: "size of the program file", run: runSize},

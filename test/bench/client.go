@@ -13,7 +13,7 @@ import (
 // maxJoined is the largest upload that is sent in one write with its head.
 const maxJoined = 64 << 10
 
-// requestHead is a request as a browser sends it: nine fields, and those of
+// requestHead is a request as a browser sends it: eight fields, and those of
 // its body. A small upload is part of it.
 func requestHead(host string, spec loadSpec, cookie string) []byte {
 	var b strings.Builder

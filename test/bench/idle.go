@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,17 +13,15 @@ const idleConnections = 10_000
 
 // runIdle measures the memory of a proxy at rest, and what each of many
 // connections adds that has had one exchange and waits for the next.
-func runIdle(b *bench, c benchCase) (*caseResult, error) {
+func runIdle(ctx context.Context, b *bench, c benchCase) (*caseResult, error) {
 	res := &caseResult{Name: c.name, Title: c.title, Columns: []metric{resident, perConn}}
-	for _, p := range b.peers {
-		if p.name == "pillion-sampled" {
-			continue
+	for _, p := range b.plainPeers() {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
-		r := &entryResult{Name: p.name}
-		res.Entries = append(res.Entries, r)
+		r := res.row(p.name)
 		if err := b.idle(p, r); err != nil {
-			r.Failure = err.Error()
-			fmt.Fprintf(os.Stderr, "%s: %v\n", p.name, err)
+			r.fail(err)
 		}
 	}
 	return res, nil
@@ -85,20 +84,21 @@ func (b *bench) startPlain(p peer) (*process, setup, error) {
 }
 
 // runStart measures the time from exec to the first right answer, many times.
-func runStart(b *bench, c benchCase) (*caseResult, error) {
+func runStart(ctx context.Context, b *bench, c benchCase) (*caseResult, error) {
 	res := &caseResult{Name: c.name, Title: c.title, Columns: []metric{startup}}
-	for _, p := range b.peers {
-		if p.name == "pillion-sampled" {
-			continue
-		}
-		r := &entryResult{Name: p.name}
-		res.Entries = append(res.Entries, r)
-		for range b.starts {
+	for range b.starts {
+		for _, p := range b.plainPeers() {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			r := res.row(p.name)
+			if r.Failure != "" {
+				continue
+			}
 			took, err := b.startOnce(p)
 			if err != nil {
-				r.Failure = err.Error()
-				fmt.Fprintf(os.Stderr, "%s: %v\n", p.name, err)
-				break
+				r.fail(err)
+				continue
 			}
 			r.add(startup, float64(took.Nanoseconds())/1e6)
 		}
@@ -123,10 +123,10 @@ func (b *bench) startOnce(p peer) (time.Duration, error) {
 
 // runSize compares program files. The Go peers' is this bench itself; nginx
 // and HAProxy use shared libraries that do not count.
-func runSize(b *bench, c benchCase) (*caseResult, error) {
+func runSize(_ context.Context, b *bench, c benchCase) (*caseResult, error) {
 	res := &caseResult{Name: c.name, Title: c.title, Columns: []metric{size}}
-	for _, p := range b.peers {
-		if p.name == "pillion-sampled" || p.name == roleReverseProxy || p.name == roleArticle {
+	for _, p := range b.plainPeers() {
+		if p.name == roleReverseProxy || p.name == roleArticle {
 			continue
 		}
 		path, err := filepath.EvalSymlinks(p.binary)
@@ -137,9 +137,7 @@ func runSize(b *bench, c benchCase) (*caseResult, error) {
 		if err != nil {
 			return nil, err
 		}
-		r := &entryResult{Name: p.name}
-		r.add(size, mebibytes(info.Size()))
-		res.Entries = append(res.Entries, r)
+		res.row(p.name).add(size, mebibytes(info.Size()))
 	}
 	return res, nil
 }

@@ -119,11 +119,9 @@ func (o *options) run(stdout io.Writer) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	r := newReport(b)
+	fmt.Fprintf(stdout, "%s; %d rounds of %v\n", r.Machine, r.Rounds, r.Duration)
 	for _, c := range o.cases {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		res, err := c.run(b, c)
+		res, err := c.run(ctx, b, c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -165,7 +163,7 @@ func (o *options) addPeers(b *bench) error {
 				}
 			}
 			b.addPeer(name, newPillion(name, path, "always_off"), nil)
-			b.addPeer(name, newPillion("pillion-sampled", path, "always_on"), nil)
+			b.addPeer(name, newPillion(sampledPillion, path, "always_on"), nil)
 		case "old":
 			if o.old != "" {
 				b.addPeer(name, newPillion(name, o.old, "always_off"), nil)

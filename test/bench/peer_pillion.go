@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// sampledPillion is the row of our binary with every trace exported.
+const sampledPillion = "pillion-sampled"
+
 // newPillion is our own binary as its users run it: sessions kept by a signed
 // cookie and tracing on. With sampler "always_off" no request is recorded,
 // with "always_on" every one is exported.

@@ -31,6 +31,8 @@ func spawn(cmd *exec.Cmd, core, home int) (*process, error) {
 		cmd.Stdout = p.output
 	}
 	cmd.Stderr = p.output
+	// A proxy must not outlive a bench that is killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -41,16 +42,11 @@ type entry struct {
 	result *entryResult
 }
 
-func (e *entry) fail(err error) {
-	e.result.Failure = err.Error()
-	fmt.Fprintf(os.Stderr, "%s: %v\n", e.result.Name, err)
-}
-
 func (e *entry) ok() bool { return e.result.Failure == "" }
 
 func steady(name, title string, spec steadySpec) benchCase {
-	return benchCase{name: name, title: title, run: func(b *bench, c benchCase) (*caseResult, error) {
-		return b.runSteady(c, spec)
+	return benchCase{name: name, title: title, run: func(ctx context.Context, b *bench, c benchCase) (*caseResult, error) {
+		return b.runSteady(ctx, c, spec)
 	}}
 }
 
@@ -58,10 +54,14 @@ var steadyColumns = []metric{rate, p50, p99, cpu, userCPU, systemCPU, calls, pea
 
 // runSteady starts all entries side by side, loads them in turn, round after
 // round, and stops them. An idle proxy costs the one under load nothing.
-func (b *bench) runSteady(c benchCase, spec steadySpec) (*caseResult, error) {
+func (b *bench) runSteady(ctx context.Context, c benchCase, spec steadySpec) (*caseResult, error) {
 	res := &caseResult{Name: c.name, Title: c.title, Columns: slices.Clone(steadyColumns)}
 	if spec.exported {
 		res.Columns = append(res.Columns, spans)
+	}
+	if _, err := installed("h2load"); spec.grpc && err != nil {
+		fmt.Fprintf(os.Stderr, "%s is skipped: %v\n", c.name, err)
+		return res, nil
 	}
 	entries, err := b.startEntries(spec)
 	defer func() {
@@ -79,6 +79,9 @@ func (b *bench) runSteady(c benchCase, spec steadySpec) (*caseResult, error) {
 	}
 	for round := range b.rounds {
 		for i := range entries {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			if e := entries[(i+round)%len(entries)]; e.ok() {
 				b.measure(e, spec)
 			}
@@ -112,7 +115,7 @@ func (b *bench) startEntries(spec steadySpec) ([]*entry, error) {
 			backends = want.backends
 		}
 		if err := b.startEntry(e, spec, backends); err != nil {
-			e.fail(err)
+			e.result.fail(err)
 			continue
 		}
 		if n := cookieLength(e.addr, spec); n > 0 {
@@ -132,7 +135,7 @@ func (b *bench) startEntries(spec steadySpec) ([]*entry, error) {
 func (b *bench) wanted(spec steadySpec) []extra {
 	var rows []extra
 	for _, p := range b.peers {
-		if len(spec.only) == 0 && p.name != "pillion-sampled" || slices.Contains(spec.only, p.name) {
+		if len(spec.only) == 0 && p.name != sampledPillion || slices.Contains(spec.only, p.name) {
 			rows = append(rows, extra{name: p.name, of: p.name})
 		}
 	}
@@ -190,7 +193,7 @@ func cookieLength(addr netip.AddrPort, spec steadySpec) int {
 func (b *bench) measure(e *entry, spec steadySpec) {
 	res, before, after, err := b.measured(e, spec)
 	if err != nil {
-		e.fail(err)
+		e.result.fail(err)
 		return
 	}
 	cost := after.since(before)
@@ -237,7 +240,7 @@ func (b *bench) measured(e *entry, spec steadySpec) (res loadResult, before, aft
 func (b *bench) finish(e *entry, spec steadySpec) {
 	m, err := readMemory(e.pids)
 	if err != nil {
-		e.fail(err)
+		e.result.fail(err)
 		return
 	}
 	e.result.add(peak, mebibytes(m.Peak))
@@ -245,7 +248,7 @@ func (b *bench) finish(e *entry, spec steadySpec) {
 		e.result.add(userCPU, total*e.cost.userShare())
 		e.result.add(systemCPU, total*(1-e.cost.userShare()))
 	}
-	if spec.exported && e.peer.name == "pillion-sampled" {
+	if spec.exported && e.peer.name == sampledPillion {
 		e.result.add(spans, float64(b.exportedSpans())/float64(e.ever))
 	}
 	if b.strace == "" || spec.grpc {

@@ -38,7 +38,7 @@ func bounds() []bound {
 		{name: "get1", metric: cpu, over: []string{"nginx"}, limit: 1.25},
 		{name: "get1000", metric: cpu, over: []string{"pillion@64"}, limit: 1.2},
 		{name: "backends1000", metric: cpu, over: []string{"pillion@3"}, limit: 1.2},
-		{name: "sampled", of: "pillion-sampled", metric: cpu, over: []string{"pillion"}, limit: 2, stretch: 1.6},
+		{name: "sampled", of: sampledPillion, metric: cpu, over: []string{"pillion"}, limit: 2, stretch: 1.6},
 		{name: "get10m", metric: cpu, over: both, pick: better, limit: 1},
 		{name: "put10m", metric: cpu, over: both, pick: better, limit: 1},
 		{name: "idle10k", metric: perConn, limit: 6},
