@@ -222,9 +222,16 @@ func (r *keyring) index(entries []entry) []map[cookieID]int32 {
 // key is one secret: a MAC over cookies, and a keyed hash of names that is remembered, because an index of a thousand
 // names is built at every change.
 type key struct {
-	macs  sync.Pool // of hash.Hash: making one costs ten times what using it does
+	macs  sync.Pool // of *macState: making one costs ten times what using it does
 	namer []byte
 	names sync.Map // string to cookieID
+}
+
+// macState is an HMAC with room for what goes in and comes out, which would otherwise be allocated for each use.
+type macState struct {
+	hash hash.Hash
+	in   [signedLength]byte
+	out  [sha256.Size]byte
 }
 
 func newKey(secret, service string) *key {
@@ -236,18 +243,17 @@ func newKey(secret, service string) *key {
 	}
 	k := &key{namer: derive("name")}
 	mac := derive("mac")
-	k.macs.New = func() any { return hmac.New(sha256.New, mac) }
+	k.macs.New = func() any { return &macState{hash: hmac.New(sha256.New, mac)} }
 	return k
 }
 
 // sign writes the first len(mac) bytes of the MAC of data.
 func (k *key) sign(data, mac []byte) {
-	h := k.macs.Get().(hash.Hash)
-	h.Reset()
-	h.Write(data)
-	var sum [sha256.Size]byte
-	copy(mac, h.Sum(sum[:0]))
-	k.macs.Put(h)
+	m := k.macs.Get().(*macState)
+	m.hash.Reset()
+	m.hash.Write(m.in[:copy(m.in[:], data)])
+	copy(mac, m.hash.Sum(m.out[:0]))
+	k.macs.Put(m)
 }
 
 func (k *key) name(name string) cookieID {

@@ -28,6 +28,7 @@ type picker struct {
 	bounds  []uint32 // cumulative weights; nil when all weigh the same
 	total   uint32
 	order   []uint16 // for round robin with weights: entries in turn, spread evenly
+	stride  uint64   // instead, where the round is too long to be written down: tickets in turn, spread evenly
 	policy  config.Policy
 	turn    *atomic.Uint64 // shared by all snapshots of the service
 }
@@ -48,20 +49,47 @@ func newPicker(entries []entry, policy config.Policy, turn *atomic.Uint64) picke
 		sum += uint32(entries[i].weight)
 		p.bounds[i] = sum
 	}
-	if policy == config.RoundRobin && p.total <= 1<<14 {
-		p.order = smoothOrder(entries, int(p.total))
+	if policy == config.RoundRobin {
+		p.takeTurns()
 	}
 	return p
 }
 
+// longestOrder bounds the rounds that are written down, and the work of it.
+const longestOrder = 1 << 12
+
+// takeTurns prepares round robin by weight.
+func (p *picker) takeTurns() {
+	unit := 0
+	for i := range p.entries {
+		unit = gcd(unit, p.entries[i].weight)
+	}
+	if round := int(p.total) / unit; round <= longestOrder {
+		p.order = smoothOrder(p.entries, round, unit)
+		return
+	}
+	// Steps of the golden section of the round spread evenly; with no divisor in common they visit every ticket.
+	p.stride = uint64(float64(p.total) * 0.6180339887)
+	for gcd(int(p.stride), int(p.total)) != 1 {
+		p.stride++
+	}
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
 // smoothOrder spreads each entry's turns evenly over one round: whoever has waited longest for its share comes next.
-func smoothOrder(entries []entry, total int) []uint16 {
+func smoothOrder(entries []entry, total, unit int) []uint16 {
 	order := make([]uint16, 0, total)
 	credit := make([]int, len(entries))
 	for range total {
 		best := 0
 		for i := range entries {
-			credit[i] += entries[i].weight
+			credit[i] += entries[i].weight / unit
 			if credit[i] > credit[best] {
 				best = i
 			}
@@ -153,7 +181,7 @@ func (p *picker) next() *entry {
 	case p.order != nil:
 		return &p.entries[p.order[n%uint64(len(p.order))]]
 	}
-	return p.at(uint32(n % uint64(p.total)))
+	return p.at(uint32(n % uint64(p.total) * p.stride % uint64(p.total)))
 }
 
 // load is what random2 compares: requests in flight per weight, scaled so that small numbers still differ.

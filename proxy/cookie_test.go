@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCookie_IsCutOutAndOthersKeepTheirBytes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ in, rest, found string }{
+		{"lb=1", "", "1"},
+		{"lb=1; a=2", "a=2", "1"},
+		{"a=2; lb=1", "a=2", "1"},
+		{"a=2; lb=1; b=3", "a=2; b=3", "1"},
+		{"a=2;lb=1;b=3", "a=2; b=3", "1"},
+		{"a=2; b=\"x y\";  c", "a=2; b=\"x y\";  c", ""},
+		{"lb=1; lb=2", "", "1|2"},
+		{"a=0; lb=1; b=3; lb=2; c=4", "a=0; b=3; c=4", "1|2"},
+		{"xlb=1; lbx=2; LB=3; lb", "xlb=1; lbx=2; LB=3; lb", ""},
+		{"a=lb=1; lb=", "a=lb=1", ""},
+		{`lb="1"`, "", "1"},
+		{"  lb=1  ", "", "1"},
+		{"a=1,lb=2", "a=1,lb=2", ""},
+		{"a=1 ; lb=2 ; b=3 ", "a=1; b=3 ", "2"},
+	} {
+		rest, found := takeCookie([]string{c.in}, "lb", nil)
+		if got := strings.Join(rest, "|"); got != c.rest {
+			t.Errorf("%q leaves %q, not %q", c.in, got, c.rest)
+		}
+		if got := strings.Join(found, "|"); got != c.found {
+			t.Errorf("%q has %q, not %q", c.in, got, c.found)
+		}
+	}
+}
+
+func TestCookie_SeveralFields(t *testing.T) {
+	t.Parallel()
+	rest, found := takeCookie([]string{"a=1", "lb=2", "b=3; lb=4"}, "lb", nil)
+	if !slices.Equal(rest, []string{"a=1", "b=3"}) || !slices.Equal(found, []string{"2", "4"}) {
+		t.Errorf("%q %q", rest, found)
+	}
+}
+
+func FuzzCookie_NothingOfOursIsLeftAndNothingOfOthersLost(f *testing.F) {
+	f.Add("a=1; lb=2; b=3")
+	f.Add(";; lb=;lb=\" ; =lb=;")
+	f.Fuzz(func(t *testing.T, line string) {
+		var others, left []string
+		for pair := range strings.SplitSeq(line, ";") {
+			if pair = strings.Trim(pair, " \t"); pair != "" && !strings.HasPrefix(pair, "lb=") {
+				others = append(others, pair)
+			}
+		}
+		rest, _ := takeCookie([]string{line}, "lb", nil)
+		for _, line := range rest {
+			for pair := range strings.SplitSeq(line, ";") {
+				if pair = strings.Trim(pair, " \t"); pair != "" {
+					left = append(left, pair)
+				}
+			}
+		}
+		if !slices.Equal(left, others) {
+			t.Errorf("%q became %q", line, rest)
+		}
+		for _, c := range (&http.Request{Header: http.Header{"Cookie": rest}}).Cookies() {
+			if c.Name == "lb" {
+				t.Errorf("%q still holds ours: %q", line, rest)
+			}
+		}
+	})
+}
