@@ -203,6 +203,28 @@ func TestAttribute_NewListTakesOverOnlyWhenItIsComplete(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		sources["dns://c:80"].found("c1") // the last good value's own sources stay alive
 		expect("a1 true; a1,b1 true; d true; c1,d true")
+		if l.states()[0].Err == nil {
+			t.Error("their answer hides that the attribute is gone")
+		}
+	})
+}
+
+func TestAttribute_ServerThatDoesNotWaitIsNotHammered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		opts := Options{Metadata: direct{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			w.Header().Set("ETag", "same")
+			w.Write([]byte("http://a"))
+		})}}
+		sets := run(t, auto(), opts, "metadata://"+listOf)
+		if set, n := next(sets, time.Minute); n != 1 || names(set.Backends) != "a" {
+			t.Errorf("%d publications, %+v", n, set)
+		}
+		if asked < 30 || asked > 62 {
+			t.Errorf("asked %d times in a minute", asked)
+		}
 	})
 }
 

@@ -29,14 +29,7 @@ type dnsServer struct {
 func newDNSServer(t *testing.T) (*dnsServer, *net.Resolver) {
 	t.Helper()
 	s := &dnsServer{zone: map[string][]dnsmessage.ResourceBody{}, code: map[string]dnsmessage.RCode{}}
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-	if err != nil {
-		t.Skipf("the UDP port is taken for TCP: %v", err)
-	}
+	udp, tcp := listenBoth(t)
 	var running sync.WaitGroup
 	running.Go(func() { s.serveUDP(udp) })
 	running.Go(func() { s.serveTCP(tcp) })
@@ -44,6 +37,25 @@ func newDNSServer(t *testing.T) (*dnsServer, *net.Resolver) {
 	return s, &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, udp.LocalAddr().String())
 	}}
+}
+
+// listenBoth opens one port for UDP and TCP. A port that is free for one may be taken for the other.
+func listenBoth(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var err error
+	for range 20 {
+		var udp net.PacketConn
+		if udp, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			break
+		}
+		var tcp net.Listener
+		if tcp, err = net.Listen("tcp", udp.LocalAddr().String()); err == nil {
+			return udp, tcp
+		}
+		udp.Close()
+	}
+	t.Fatal(err)
+	return nil, nil
 }
 
 // set replaces the addresses of name.
