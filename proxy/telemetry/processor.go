@@ -2,7 +2,7 @@ package telemetry
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +40,7 @@ type processor struct {
 
 	inFlight atomic.Int64
 	dropped  atomic.Int64
+	armed    atomic.Bool   // the worker looks by itself within idleGap
 	wake     chan struct{} // holds one token when the worker has to look
 	exporter chan struct{} // holds one token; whoever took it owns the fields below and may export
 
@@ -87,8 +88,10 @@ func (p *processor) OnEnd(span sdktrace.ReadOnlySpan) {
 	}
 }
 
+// requestEnded makes the worker export when no request is left, unless it is about to look: a wake-up per request would
+// cost as much as the request's spans.
 func (p *processor) requestEnded() {
-	if p.inFlight.Add(-1) == 0 && p.length.Load() > 0 {
+	if p.inFlight.Add(-1) == 0 && p.length.Load() > 0 && !p.armed.Load() {
 		p.notify()
 	}
 }
@@ -111,38 +114,37 @@ func (p *processor) run(ctx context.Context) {
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
 	for ctx.Err() == nil {
-		wait, any := p.due(time.Now())
-		if any && wait <= 0 {
+		wait := p.due(time.Now())
+		if wait <= 0 {
 			p.exportOnce(ctx, exports)
 			continue
 		}
-		if !any {
-			wait = time.Hour
-		}
 		alarm.Reset(wait)
+		p.armed.Store(wait <= idleGap)
 		select {
 		case <-ctx.Done():
 		case <-p.wake:
 		case <-alarm.C:
 		}
+		p.armed.Store(false)
 	}
 }
 
-// due says how long the next export has to wait, if there is any to make. It compares with the clock, because timers
+// due says how long the worker has to wait before it exports or looks again. It compares with the clock, because timers
 // stand still with the CPU.
-func (p *processor) due(now time.Time) (wait time.Duration, any bool) {
+func (p *processor) due(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := int(p.length.Load())
 	switch {
 	case n == 0 || p.closed:
-		return 0, false
+		return time.Hour
 	case n >= p.limits.batch:
-		return 0, true
+		return 0
 	case p.inFlight.Load() == 0:
-		return idleGap - now.Sub(p.begun), true
+		return idleGap - now.Sub(p.begun)
 	}
-	return p.limits.delay - now.Sub(p.ring[p.head].EndTime()), true
+	return p.limits.delay - now.Sub(p.ring[p.head].EndTime())
 }
 
 // exportOnce exports one batch, unless Shutdown is about to do it.
@@ -211,19 +213,25 @@ func (p *processor) Shutdown(ctx context.Context) error {
 	if end, ok := ctx.Deadline(); ok {
 		defer time.AfterFunc(time.Until(end)/2, abort).Stop()
 	}
-	flushErr := p.ForceFlush(ctx)
-	p.abandon(abort)
-	return errors.Join(flushErr, p.delivery.exporter.Shutdown(ctx))
+	err := p.ForceFlush(ctx)
+	abandoned := p.abandon(abort)
+	stopErr := p.delivery.exporter.Shutdown(ctx)
+	if err != nil {
+		return fmt.Errorf("export the last spans, %d dropped: %w", abandoned, err)
+	}
+	return stopErr
 }
 
-// abandon counts what nobody will export any more.
-func (p *processor) abandon(abort context.CancelFunc) {
+// abandon drops and counts what nobody will export any more.
+func (p *processor) abandon(abort context.CancelFunc) (abandoned int) {
 	abort()
 	<-p.exporter
 	defer func() { p.exporter <- struct{}{} }()
 	for len(p.batch) > 0 || p.length.Load() > 0 {
-		p.dropped.Add(int64(len(p.batch)))
+		abandoned += len(p.batch)
 		p.batch = p.batch[:0]
 		p.take()
 	}
+	p.dropped.Add(int64(abandoned))
+	return abandoned
 }

@@ -93,7 +93,7 @@ func (l *lateResource) complete(attrs []attribute.KeyValue) {
 	close(l.ready)
 }
 
-// await returns the full resource, or nil for the one that the provider has. The first call waits for a moment, later
+// await returns the full resource, or nil for the one that spans and metrics have. The first call waits for a moment, later
 // ones never do. One goroutine at a time may call it.
 func (l *lateResource) await(ctx context.Context) *resource.Resource {
 	if !l.waiting {
