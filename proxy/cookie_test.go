@@ -65,7 +65,7 @@ func FuzzCookie_NothingOfOursIsLeftAndNothingOfOthersLost(f *testing.F) {
 			t.Errorf("%q became %q", line, rest)
 		}
 		for _, c := range (&http.Request{Header: http.Header{"Cookie": rest}}).Cookies() {
-			if c.Name == "lb" {
+			if c.Name == "lb" && c.Value != "" {
 				t.Errorf("%q still holds ours: %q", line, rest)
 			}
 		}
