@@ -23,7 +23,7 @@ func (t *Transport) appendRequest(out []byte, r *http.Request, c *Call, length i
 		return out, errMethod
 	}
 	target := targetOf(r)
-	if target == "" || !every(target, inTarget) {
+	if target == "" || !every(target, inTarget) || !escapes(target) {
 		return out, errTarget
 	}
 	host := t.hostOf(r, c)
@@ -70,6 +70,24 @@ func targetOf(r *http.Request) string {
 		target += "?" + r.URL.RawQuery
 	}
 	return target
+}
+
+// escapes says that each "%" in a target's path begins an escape: what does not is a path to some and an error to others.
+func escapes(target string) bool {
+	path, _, _ := strings.Cut(target, "?")
+	for {
+		i := strings.IndexByte(path, '%')
+		if i < 0 {
+			return true
+		}
+		if len(path) < i+3 {
+			return false
+		}
+		if _, digits := parseHex([]byte(path[i+1 : i+3])); digits != 2 {
+			return false
+		}
+		path = path[i+3:]
+	}
 }
 
 // hostOf is the name that the backend is asked for. An HTTP/1.0 client may have given none.
