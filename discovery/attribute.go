@@ -195,3 +195,18 @@ func (a *attribute) promote() {
 func (a *attribute) tell(g *generation) {
 	a.report(answer{backends: g.backends, partial: !g.complete, stale: a.failed}, nil)
 }
+
+// states is how the sources of the value that applies are doing.
+func (a *attribute) states() []State {
+	a.mu.Lock()
+	g := a.current
+	a.mu.Unlock()
+	if g == nil {
+		return nil
+	}
+	states := g.list.states()
+	for i := range states {
+		states[i].Source = a.target.Item + " " + states[i].Source
+	}
+	return states
+}

@@ -203,8 +203,12 @@ func TestAttribute_NewListTakesOverOnlyWhenItIsComplete(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		sources["dns://c:80"].found("c1") // the last good value's own sources stay alive
 		expect("a1 true; a1,b1 true; d true; c1,d true")
-		if l.states()[0].Err == nil {
+		states := l.states()
+		if states[0].Err == nil {
 			t.Error("their answer hides that the attribute is gone")
+		}
+		if len(states) != 3 || states[1].Source != "metadata://"+listOf+" dns://c:80" || states[1].Backends != 1 {
+			t.Errorf("states %+v", states)
 		}
 	})
 }

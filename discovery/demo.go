@@ -36,9 +36,16 @@ func (d *demo) run(ctx context.Context, report func(answer, error)) {
 	report(answer{backends: backends, final: true}, nil)
 }
 
-// serveEcho answers requests until ctx ends.
+// serveEcho answers requests over HTTP/1.1 and h2c until ctx ends.
 func serveEcho(ctx context.Context, l net.Listener, name string) {
-	server := &http.Server{Handler: echo(name), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{
+		Handler:           echo(name),
+		ReadHeaderTimeout: 10 * time.Second,
+		Protocols:         new(http.Protocols),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	server.Serve(l)
@@ -58,9 +65,13 @@ type echoed struct {
 }
 
 // echo answers every request with what reached the backend, as text or, if Accept asks for it, as JSON. A path
-// /status/503 answers with that status, and /delay/1.5s answers late.
+// /status/503 answers with that status, and /delay/1.5s answers late. A WebSocket repeats what it is sent.
 func echo(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if wantsWebSocket(r) {
+			echoWebSocket(w, r, name)
+			return
+		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, echoBody))
 		if err != nil {
 			panic(http.ErrAbortHandler)

@@ -59,7 +59,7 @@ func (f *feed) fail(err error, now time.Time) {
 
 // State is how a source is doing, for metrics and the status page.
 type State struct {
-	Source   string    // the item of LB_BACKENDS
+	Source   string    // the item of LB_BACKENDS; inside an attribute followed by a blank and the attribute's own item
 	Kind     Kind      //
 	Backends int       // of the last good answer
 	Answered time.Time // when that was; zero: never

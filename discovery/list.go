@@ -133,15 +133,24 @@ func merge(feeds []*feed) (merged, clashes []Backend, complete bool) {
 	return unique, clashes, complete
 }
 
-// states is how every source is doing.
+// states is how every source is doing; those inside an attribute come after it.
 func (l *list) states() []State {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	states := make([]State, 0, len(l.feeds))
+	sources := make([]source, 0, len(l.feeds))
 	for _, f := range l.feeds {
 		states = append(states, f.report())
+		sources = append(sources, f.source)
 	}
-	return states
+	l.mu.Unlock() // a list inside takes its own lock first and this one second
+	var all []State
+	for i, state := range states {
+		all = append(all, state)
+		if a, ok := sources[i].(*attribute); ok {
+			all = append(all, a.states()...)
+		}
+	}
+	return all
 }
 
 // wallClock is the time of day without its monotonic part, which stands still while a machine sleeps.
