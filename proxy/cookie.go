@@ -27,6 +27,7 @@ func withoutCookie(line, name string, found []string) (string, []string) {
 		}
 		pair := strings.Trim(line[start:end], " \t")
 		value, ok := strings.CutPrefix(pair, name)
+		value = strings.TrimLeft(value, " \t") // some servers read "name =value", too
 		if !ok || !strings.HasPrefix(value, "=") {
 			start = end + 1
 			continue
