@@ -88,14 +88,12 @@ func (p *parser) lookupName(authority string) (host, port string, ok bool) {
 	if !p.plain(authority) {
 		return "", "", false
 	}
-	name, colon, after := strings.Cut(authority, ":")
-	absolute := strings.HasSuffix(name, ".")
-	name = strings.TrimSuffix(name, ".")
-	if after {
-		authority = name + ":" + colon
-	} else {
-		authority = name
+	name, rest := authority, ""
+	if colon := strings.IndexByte(authority, ':'); colon >= 0 {
+		name, rest = authority[:colon], authority[colon:]
 	}
+	name, absolute := strings.CutSuffix(name, ".")
+	authority = name + rest
 	host, port, ok = p.authority(authority)
 	if !ok {
 		return "", "", false
