@@ -56,7 +56,7 @@ func nginxConfig(s setup) (string, error) {
 		buffers = "proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 512k; proxy_request_buffering off; client_body_buffer_size 256k;"
 	}
 	return fmt.Sprintf(nginxTemplate, account, s.Dir, s.Dir, s.Dir, s.Dir, s.Dir, s.Dir, buffers,
-		servers.String(), max(256, 2*len(s.Backends)), listen, location), nil
+		servers.String(), max(2048, 2*len(s.Backends)), listen, location), nil
 }
 
 const nginxTemplate = `daemon off;

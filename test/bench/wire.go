@@ -71,13 +71,16 @@ func (p *poller) watch(fd int, writable bool) error {
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, fd, &ev)
 }
 
-// wait returns the events that are ready; timeout is in milliseconds, -1 for none.
+// wait returns the events that are ready; timeout is in milliseconds, -1 for
+// none. The runtime's own signals interrupt it, which is no event.
 func (p *poller) wait(timeout int) ([]unix.EpollEvent, error) {
-	n, err := unix.EpollWait(p.fd, p.events, timeout)
-	if err == unix.EINTR {
-		return nil, nil
+	for {
+		n, err := unix.EpollWait(p.fd, p.events, timeout)
+		if err == unix.EINTR {
+			continue
+		}
+		return p.events[:max(n, 0)], err
 	}
-	return p.events[:max(n, 0)], err
 }
 
 func (p *poller) close() error { return unix.Close(p.fd) }
