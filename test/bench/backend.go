@@ -142,7 +142,7 @@ func (b *rawBackend) accept(listener int) {
 	if err != nil {
 		return
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	plainTCP(fd)
 	if b.poll.add(fd) != nil {
 		_ = unix.Close(fd)
 		return

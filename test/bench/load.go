@@ -109,7 +109,7 @@ func (l *load) connect(c *clientConn) error {
 	if err != nil {
 		return err
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	plainTCP(fd)
 	if l.spec.NewEach {
 		// Many client addresses, or the ports of one would run out.
 		l.source = l.source%200 + 1

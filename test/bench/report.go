@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -36,7 +37,9 @@ func machine() string {
 		}
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%s, %d cores, Linux %s, %s", model, runtime.NumCPU(), strings.TrimSpace(string(kernel)), runtime.Version())
+	congestion, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+	return fmt.Sprintf("%s, %d cores, Linux %s, %s, proxies' congestion control %s", model, runtime.NumCPU(),
+		bytes.TrimSpace(kernel), runtime.Version(), bytes.TrimSpace(congestion))
 }
 
 func (r *report) add(c *caseResult) { r.Cases = append(r.Cases, c) }

@@ -44,6 +44,13 @@ func again(err error) bool {
 	return err == unix.EAGAIN || err == unix.EINTR
 }
 
+// plainTCP sends at once and with the congestion control that most kernels
+// default to, also where another, say one that paces, is the default.
+func plainTCP(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	_ = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic")
+}
+
 // poller is a level-triggered epoll instance whose events carry descriptors.
 type poller struct {
 	fd     int
