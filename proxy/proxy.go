@@ -23,8 +23,8 @@ type Tracing interface {
 	Sampled(parent trace.SpanContext, id trace.TraceID) bool
 	// Start starts the recorded SERVER span of a request, in the parent's trace or, without one, in the trace id.
 	Start(parent trace.SpanContext, id trace.TraceID, name string, start time.Time, attrs ...attribute.KeyValue) (context.Context, trace.Span)
-	// Tracer starts the CLIENT spans below it.
-	Tracer() trace.Tracer
+	// StartClient starts the CLIENT span of an attempt, below the request's.
+	StartClient(parent trace.Span, name string, start time.Time, attrs ...attribute.KeyValue) trace.Span
 	// RequestStarted and RequestEnded bracket every request, recorded or not.
 	RequestStarted()
 	RequestEnded()

@@ -147,8 +147,7 @@ func (x *exchange) startAttempt(ep *endpoint, now time.Time) {
 	if x.verdict != cookieOff {
 		attrs = append(attrs, attrCookie.String(string(x.verdict)))
 	}
-	_, x.client = x.p.tracing.Tracer().Start(x.ctx, spanName(method),
-		trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(now), trace.WithAttributes(attrs...))
+	x.client = x.p.tracing.StartClient(x.span, spanName(method), now, attrs...)
 }
 
 // endAttempt writes the attempt down, in metrics and its CLIENT span. Of response and error at least one is nil, or both are set where an
