@@ -76,12 +76,8 @@ func (b *content) Close() error {
 	b.finish()
 	b.l = nil
 	if l.up != nil {
-		if sent := l.up.finished(); !sent.IsZero() {
-			l.call.Written = sent
-		}
-		if !l.up.complete() {
-			b.keep = false
-		}
+		b.keep = b.keep && b.done && l.up.complete()
+		l.call.Written = l.up.finished()
 	}
 	if !b.done || !b.keep || l.in.buffered() > 0 || l.accepted < len(l.out)+len(l.inline) && l.up == nil {
 		l.discard()
@@ -113,7 +109,7 @@ func (b *content) finish() {
 
 // forget lets go of the exchange's things.
 func (l *link) forget() {
-	l.request, l.call, l.client, l.context, l.release, l.up, l.own = nil, nil, nil, nil, nil, nil, nil
+	l.request, l.call, l.client, l.writer, l.context, l.release, l.up, l.own = nil, nil, nil, nil, nil, nil, nil, nil
 	l.inline, l.failure, l.dst = nil, nil, nil
 	if cap(l.out) > 2*outLimit {
 		l.out = nil

@@ -105,6 +105,18 @@ func (b *body) whole() bool {
 	return b.done || b.framing == byLength && b.left <= int64(b.in.buffered())
 }
 
+// Len is the length of a body that can be read without waiting for the client, 0 for any other.
+func (b *body) Len() int {
+	if b.framing != byLength || !b.mu.TryLock() {
+		return 0
+	}
+	defer b.mu.Unlock()
+	if b.done || !b.whole() {
+		return 0
+	}
+	return int(b.left)
+}
+
 // take is the rest of a body that is whole, as a slice of the buffer; the body is then read to its end.
 func (b *body) take() []byte {
 	if b.done {

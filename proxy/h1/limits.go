@@ -33,10 +33,24 @@ func (l *link) limit() time.Time {
 	case l.phase == Body && l.stalls:
 		nearer(l.waiting.Add(l.t.StallTimeout))
 	}
-	if !l.holdTo.IsZero() {
-		nearer(l.holdTo)
+	for _, t := range [...]time.Time{l.holdTo, l.flushAt} {
+		if !t.IsZero() {
+			nearer(t)
+		}
 	}
 	return limit
+}
+
+// patience is how long what the client's writer has gathered may wait for more of the body: the head of an event stream
+// has to be seen before its first event, and a body that follows its head closely should share a write with it.
+const patience = 10 * time.Millisecond
+
+// pending notes that the client waits for bytes that nobody flushed.
+func (l *link) pending() {
+	l.flushAt = time.Time{}
+	if w := l.writer; w != nil && l.phase == Body && w.conn != nil && w.wrote && len(w.out)+len(w.hold) > 0 {
+		l.flushAt = l.waiting.Add(patience)
+	}
 }
 
 // sentAt is when the last byte of the request was with the kernel; zero while it is not.
@@ -55,6 +69,10 @@ func (l *link) wake() error {
 	now := time.Now()
 	if !l.holdTo.IsZero() && !now.Before(l.holdTo) {
 		l.letGo()
+	}
+	if !l.flushAt.IsZero() && !now.Before(l.flushAt) {
+		l.flushAt = time.Time{}
+		l.writer.FlushError()
 	}
 	limit := l.limit()
 	if !limit.IsZero() && !now.Before(limit) {

@@ -37,6 +37,8 @@ type link struct {
 	request  *http.Request
 	call     *Call
 	client   *conn           // watched while we wait; nil: not ours, or nothing more to see
+	writer   *writer         // of such a client
+	flushAt  time.Time       // it is flushed then
 	context  context.Context // of a foreign client
 	release  func() bool
 	phase    Phase
@@ -122,6 +124,7 @@ func (l *link) wrote(n int) bool {
 func (l *link) receive(p []byte) (int, error) {
 	l.dst = p
 	l.waiting = time.Now()
+	l.pending()
 	l.arm(l.waiting)
 	for {
 		if err := l.interrupted(); err != nil {

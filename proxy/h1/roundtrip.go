@@ -35,15 +35,15 @@ func (l *link) exchange(r *http.Request, c *Call) (*http.Response, error) {
 // begin forgets the last exchange.
 func (l *link) begin(r *http.Request, c *Call) {
 	l.request, l.call, l.phase = r, c, Head
-	l.client, l.context, l.release = nil, nil, nil
+	l.client, l.writer, l.context, l.release = nil, nil, nil, nil
 	l.writing, l.accepted, l.inline, l.own = true, 0, nil, nil
-	l.up, l.failure, l.stalls, l.holdTo = nil, nil, false, time.Time{}
+	l.up, l.failure, l.stalls, l.holdTo, l.flushAt = nil, nil, false, time.Time{}, time.Time{}
 	l.unsendable = false
 	l.in.reset()
 	l.head.reset()
 	switch ctx := r.Context().(type) {
 	case *requestContext:
-		l.client = ctx.conn
+		l.client, l.writer = ctx.conn, &ctx.conn.x.writer
 	default:
 		if ctx.Done() != nil {
 			l.context = ctx

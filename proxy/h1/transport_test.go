@@ -352,15 +352,22 @@ func TestTransport_TimeoutsByPhase(t *testing.T) {
 	for name, c := range map[string]struct {
 		address string
 		call    Call
+		within  time.Duration
 		outcome Outcome
 		phase   Phase
 	}{
-		"response": {silent, Call{ResponseTimeout: 20 * time.Millisecond}, NoAnswer, Head},
-		"deadline": {silent, Call{Deadline: time.Now().Add(200 * time.Millisecond)}, NoAnswer, Head},
-		"stall":    {half, Call{}, Broken, Body},
-		"body":     {half, Call{Deadline: time.Now().Add(60 * time.Millisecond)}, Broken, Body},
+		"response": {silent, Call{ResponseTimeout: 20 * time.Millisecond}, 0, NoAnswer, Head},
+		"deadline": {silent, Call{}, 300 * time.Millisecond, NoAnswer, Head},
+		"stall":    {half, Call{}, 0, Broken, Body},
+		"body":     {half, Call{}, 300 * time.Millisecond, Broken, Body},
 	} {
-		tr := &Transport{Address: c.address, StallTimeout: 80 * time.Millisecond}
+		tr := &Transport{Address: c.address}
+		if c.within > 0 {
+			c.call.Deadline = time.Now().Add(c.within)
+		}
+		if name == "stall" {
+			tr.StallTimeout = 80 * time.Millisecond
+		}
 		_, err := fetch(t, tr, request(t, "GET", nil), &c.call)
 		if err == nil || !err.Timeout || err.Outcome != c.outcome || err.Phase != c.phase {
 			t.Errorf("%s: %+v", name, err)

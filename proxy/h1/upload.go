@@ -22,8 +22,8 @@ type upload struct {
 	length  int64
 	gate    chan struct{} // closed when the backend wants the body; nil: at once
 	quit    chan struct{}
+	done    chan struct{}
 	started bool
-	work    sync.WaitGroup
 
 	mu    sync.Mutex
 	whole bool      // all was sent
@@ -32,7 +32,7 @@ type upload struct {
 }
 
 func newUpload(l *link, content io.ReadCloser, length int64) *upload {
-	return &upload{l: l, request: l.request, body: content, length: length, quit: make(chan struct{})}
+	return &upload{l: l, request: l.request, body: content, length: length, quit: make(chan struct{}), done: make(chan struct{})}
 }
 
 // uploadRest starts the upload that prepare has planned, or one for what the kernel did not take of the first write.
@@ -47,7 +47,7 @@ func (l *link) uploadRest() {
 	skip(&pieces, l.accepted)
 	l.up.rest = pieces[:2]
 	l.up.started = true
-	l.up.work.Go(l.up.run)
+	go l.up.run()
 }
 
 // run is the upload's goroutine. What a client did wrong ends the exchange; a write that fails does not, for the answer
@@ -66,6 +66,7 @@ func (u *upload) run() {
 	if failed {
 		u.l.c.SetReadDeadline(past)
 	}
+	close(u.done)
 }
 
 func (u *upload) send() error {
@@ -195,8 +196,17 @@ func (u *upload) finished() time.Time {
 	return u.end
 }
 
+// grace is what an upload has to come to its end when the response is there: its last write may have returned only now.
+const grace = 5 * time.Millisecond
+
 // complete says that the backend was given everything.
 func (u *upload) complete() bool {
+	if u.started && u.finished().IsZero() {
+		select {
+		case <-u.done:
+		case <-time.After(grace):
+		}
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.whole
@@ -209,16 +219,39 @@ func (u *upload) failed() error {
 	return u.err
 }
 
-// stop ends the upload and waits for it. Its link was closed before if it was not at its end.
+// stop ends the upload and waits for it. Its link was closed before if it was not at its end. A body that is not ours may
+// be unable to end a read in progress: then the goroutine is left to end with that read, and finds its link closed.
 func (u *upload) stop() {
 	if !u.started {
 		return
 	}
 	close(u.quit)
-	if u.body != nil && u.finished().IsZero() {
-		u.body.Close()
+	if u.body == nil || u.held() || !u.finished().IsZero() {
+		<-u.done
+		return
 	}
-	u.work.Wait()
+	u.body.Close()
+	if _, ours := u.body.(*body); ours {
+		<-u.done
+		return
+	}
+	select {
+	case <-u.done:
+	case <-time.After(grace):
+	}
+}
+
+// held says that the body was not touched yet.
+func (u *upload) held() bool {
+	if u.gate == nil {
+		return false
+	}
+	select {
+	case <-u.gate:
+		return false
+	default:
+		return true
+	}
 }
 
 // borrow is a buffer for copying.
