@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -271,7 +272,7 @@ func (b *balancer) run(ctx context.Context, signals <-chan os.Signal) int {
 	select {
 	case s := <-signals:
 		b.logger.Info("stopping", "signal", s.String())
-		code = b.drain(signals)
+		code = b.drain(signals, s == os.Interrupt)
 	case err := <-failed:
 		b.logger.Error("listener failed", "error", err.Error())
 		code = exitFailed
@@ -308,15 +309,16 @@ func (b *balancer) closeLog() {
 	}
 }
 
-// drain finishes what is in progress, within LB_DRAIN_TIMEOUT from now. A second signal ends it at once.
-func (b *balancer) drain(signals <-chan os.Signal) int {
+// drain finishes what is in progress, within LB_DRAIN_TIMEOUT from now. A second signal ends it at once. At a terminal,
+// where no balancer before us has to notice, nothing is accepted any more.
+func (b *balancer) drain(signals <-chan os.Signal, terminal bool) int {
 	begun := time.Now()
 	ctx, cancel := context.WithDeadline(context.Background(), begun.Add(b.cfg.Process.DrainTimeout))
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.finish(ctx)
+		b.finish(ctx, terminal)
 	}()
 	select {
 	case <-done:
@@ -330,12 +332,14 @@ func (b *balancer) drain(signals <-chan os.Signal) int {
 }
 
 // finish goes on accepting as long as the role asks for it, then lets requests end, then tunnels, then cuts.
-func (b *balancer) finish(ctx context.Context) {
+func (b *balancer) finish(ctx context.Context, terminal bool) {
 	b.life.Stop()
 	b.proxy.Drain()
-	if b.cfg.Process.Role == config.Egress {
+	switch {
+	case terminal:
+	case b.cfg.Process.Role == config.Egress:
 		b.untilUnused(ctx)
-	} else if b.cfg.Process.DrainDelay > 0 {
+	case b.cfg.Process.DrainDelay > 0:
 		b.http1.Drain()
 		pause(ctx, b.cfg.Process.DrainDelay)
 	}
@@ -410,7 +414,7 @@ var shown = []string{"LB_BACKENDS", "LB_POLICY", "LB_SESSION_AFFINITY", "LB_HEAL
 
 // state is what the status page shows.
 func (b *balancer) state() status.State {
-	s := status.State{Version: version(), Service: b.cfg.Service.Affinity.KeyName, At: time.Now(), Begun: b.begun}
+	s := status.State{Version: version(), Service: cmp.Or(b.cfg.Telemetry.ServiceName, b.cfg.Platform.Service), At: time.Now(), Begun: b.begun}
 	for _, v := range b.cfg.Settings() {
 		if slices.Contains(shown, v.Name) {
 			s.Settings = append(s.Settings, status.Setting{Name: v.Name, Value: v.Value})
