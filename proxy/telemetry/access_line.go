@@ -176,7 +176,7 @@ func appendPair(b []byte, name, value string) []byte {
 func appendValue(b []byte, value string) []byte {
 	value = clip(value)
 	for i := range len(value) {
-		if c := value[i]; c <= ' ' || c == '"' || c == '=' || c >= 0x7f {
+		if c := value[i]; c <= ' ' || c == '"' || c >= 0x7f {
 			return strconv.AppendQuote(b, value)
 		}
 	}

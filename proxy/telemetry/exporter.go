@@ -51,7 +51,7 @@ func newGRPCExporter(ctx context.Context, options ...otlptracegrpc.Option) (sdkt
 	}))...))
 }
 
-// mostQueued bounds the ring, which is made at the start, whatever the environment asks for.
+// mostQueued bounds the queue, which is made at the start, whatever the environment asks for.
 const mostQueued = 1 << 20
 
 // newLimits reads OTEL_BSP_*, with the standard's defaults for what is unset or no positive whole number; what is wrong

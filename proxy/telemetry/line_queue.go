@@ -22,8 +22,8 @@ const (
 // lineQueue stands between those who say something and an output that may block for ever. Putting a line costs a copy
 // under a mutex that is never held during a write.
 type lineQueue struct {
-	w        io.Writer
-	farewell func(dropped int64) []byte // the line that says how many lines were dropped
+	w       io.Writer
+	missing func(dropped int64) []byte // the line that says how many lines were dropped
 
 	mu     sync.Mutex
 	buf    []byte // whole lines, in order
@@ -37,8 +37,8 @@ type lineQueue struct {
 	told    int64 // drops that were said
 }
 
-func newLineQueue(w io.Writer, farewell func(int64) []byte) *lineQueue {
-	q := &lineQueue{w: w, farewell: farewell, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1)}
+func newLineQueue(w io.Writer, missing func(int64) []byte) *lineQueue {
+	q := &lineQueue{w: w, missing: missing, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1)}
 	q.writer <- struct{}{}
 	return q
 }
@@ -101,7 +101,7 @@ func (q *lineQueue) flush() {
 	if len(full) > 0 && !q.write(full) {
 		return
 	}
-	if lost := q.dropped.Load(); lost > q.told && q.write(q.farewell(lost-q.told)) {
+	if lost := q.dropped.Load(); lost > q.told && q.write(q.missing(lost-q.told)) {
 		q.told = lost
 	}
 }

@@ -31,37 +31,37 @@ type limits struct {
 	timeout time.Duration // of one export with all its retries
 }
 
-// processor is a span processor for CPUs that are frozen between requests. Ended spans wait in a bounded ring. One
+// processor is a span processor for CPUs that are frozen between requests. Ended spans wait in a bounded queue. One
 // worker exports them when a batch is full, when the last request in flight ends, or when the oldest has waited too
-// long. Whoever ends a span never waits for the exporter: a full ring drops the span and counts it.
+// long. Whoever ends a span takes no lock and never waits for the exporter: a full queue drops the span and counts it.
 type processor struct {
 	limits   limits
 	delivery *delivery
 
 	inFlight atomic.Int64
 	dropped  atomic.Int64
+	closed   atomic.Bool
+	queue    chan sdktrace.ReadOnlySpan
+	queued   atomic.Int64  // spans in the queue, or about to enter or leave it
+	oldest   atomic.Int64  // Unix nanoseconds; no span in the queue ended before
 	armed    atomic.Bool   // the worker looks by itself within idleGap
 	wake     chan struct{} // holds one token when the worker has to look
-	exporter chan struct{} // holds one token; whoever took it owns the fields below and may export
+	exporter chan struct{} // holds one token; whoever took it owns batch and may export
 
-	mu     sync.Mutex
-	ring   []sdktrace.ReadOnlySpan
-	head   int
-	length atomic.Int64 // written under mu
-	closed bool
-	abort  context.CancelFunc // ends the worker's export under way
+	batch []sdktrace.ReadOnlySpan // taken from the queue, not yet delivered
+	begun time.Time               // of the last export; the worker's
 
-	batch []sdktrace.ReadOnlySpan // taken from the ring, not yet delivered
-	begun time.Time               // of the last export
+	mu    sync.Mutex
+	abort context.CancelFunc // ends the worker's export under way
 }
 
 func newProcessor(l limits, d *delivery) *processor {
 	p := &processor{
 		limits:   l,
 		delivery: d,
+		queue:    make(chan sdktrace.ReadOnlySpan, l.queue),
 		wake:     make(chan struct{}, 1),
 		exporter: make(chan struct{}, 1),
-		ring:     make([]sdktrace.ReadOnlySpan, l.queue),
 		batch:    make([]sdktrace.ReadOnlySpan, 0, l.batch),
 		abort:    func() {},
 	}
@@ -72,18 +72,22 @@ func newProcessor(l limits, d *delivery) *processor {
 
 // OnEnd queues an ended span, or drops and counts it.
 func (p *processor) OnEnd(span sdktrace.ReadOnlySpan) {
-	p.mu.Lock()
-	n := int(p.length.Load())
-	if n == len(p.ring) || p.closed {
-		p.mu.Unlock()
+	if p.closed.Load() {
 		p.dropped.Add(1)
 		return
 	}
-	p.ring[(p.head+n)%len(p.ring)] = span
-	n++
-	p.length.Store(int64(n))
-	p.mu.Unlock()
-	if n == 1 || n == p.limits.batch {
+	n := p.queued.Add(1)
+	select {
+	case p.queue <- span:
+	default:
+		p.queued.Add(-1)
+		p.dropped.Add(1)
+		return
+	}
+	if n == 1 {
+		p.oldest.Store(span.EndTime().UnixNano())
+	}
+	if n == 1 || n == int64(p.limits.batch) {
 		p.notify()
 	}
 }
@@ -91,7 +95,7 @@ func (p *processor) OnEnd(span sdktrace.ReadOnlySpan) {
 // requestEnded makes the worker export when no request is left, unless it is about to look: a wake-up per request would
 // cost as much as the request's spans.
 func (p *processor) requestEnded() {
-	if p.inFlight.Add(-1) == 0 && p.length.Load() > 0 && !p.armed.Load() {
+	if p.inFlight.Add(-1) == 0 && len(p.queue) > 0 && !p.armed.Load() {
 		p.notify()
 	}
 }
@@ -133,18 +137,16 @@ func (p *processor) run(ctx context.Context) {
 // due says how long the worker has to wait before it exports or looks again. It compares with the clock, because timers
 // stand still with the CPU.
 func (p *processor) due(now time.Time) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := int(p.length.Load())
+	n := len(p.queue)
 	switch {
-	case n == 0 || p.closed:
+	case n == 0 || p.closed.Load():
 		return time.Hour
 	case n >= p.limits.batch:
 		return 0
 	case p.inFlight.Load() == 0:
 		return idleGap - now.Sub(p.begun)
 	}
-	return p.limits.delay - now.Sub(p.ring[p.head].EndTime())
+	return p.limits.delay - time.Duration(now.UnixNano()-p.oldest.Load())
 }
 
 // exportOnce exports one batch, unless Shutdown is about to do it.
@@ -155,9 +157,7 @@ func (p *processor) exportOnce(ctx, exports context.Context) {
 		return
 	}
 	defer func() { p.exporter <- struct{}{} }()
-	p.mu.Lock()
 	p.begun = time.Now()
-	p.mu.Unlock()
 	p.export(exports)
 }
 
@@ -173,17 +173,21 @@ func (p *processor) export(ctx context.Context) {
 	p.batch = p.batch[:0]
 }
 
-// take moves the oldest spans from the ring to the batch.
+// take moves the oldest spans from the queue to the batch, which is empty.
 func (p *processor) take() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := min(int(p.length.Load()), p.limits.batch)
-	for range n {
-		p.batch = append(p.batch, p.ring[p.head])
-		p.ring[p.head] = nil
-		p.head = (p.head + 1) % len(p.ring)
+	for len(p.batch) < p.limits.batch {
+		select {
+		case span := <-p.queue:
+			p.batch = append(p.batch, span)
+			continue
+		default:
+		}
+		break
 	}
-	p.length.Add(int64(-n))
+	if n := len(p.batch); n > 0 {
+		p.queued.Add(int64(-n))
+		p.oldest.Store(p.batch[n-1].EndTime().UnixNano())
+	}
 }
 
 // ForceFlush exports all spans that ended before, for as long as ctx allows.
@@ -194,7 +198,7 @@ func (p *processor) ForceFlush(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	defer func() { p.exporter <- struct{}{} }()
-	for len(p.batch) > 0 || p.length.Load() > 0 {
+	for len(p.batch) > 0 || len(p.queue) > 0 {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -206,8 +210,8 @@ func (p *processor) ForceFlush(ctx context.Context) error {
 // Shutdown takes no more spans and exports those that wait, for as long as ctx allows. The others are dropped and
 // counted. An export of the worker that is under way gets half of that time.
 func (p *processor) Shutdown(ctx context.Context) error {
+	p.closed.Store(true)
 	p.mu.Lock()
-	p.closed = true
 	abort := p.abort
 	p.mu.Unlock()
 	if end, ok := ctx.Deadline(); ok {
@@ -227,7 +231,7 @@ func (p *processor) abandon(abort context.CancelFunc) (abandoned int) {
 	abort()
 	<-p.exporter
 	defer func() { p.exporter <- struct{}{} }()
-	for len(p.batch) > 0 || p.length.Load() > 0 {
+	for len(p.batch) > 0 || len(p.queue) > 0 {
 		abandoned += len(p.batch)
 		p.batch = p.batch[:0]
 		p.take()

@@ -3,7 +3,7 @@
 //
 // A span flows so: the proxy asks Tracing.Sampled, which restates the standard samplers. For a request that is sampled it
 // calls Tracing.Start and ends the span when the request ends. The ended span goes to the processor, which keeps it in a
-// bounded ring until one worker exports it: when a batch is full, when the last request in flight ends, or when it has
+// bounded queue until one worker exports it: when a batch is full, when the last request in flight ends, or when it has
 // waited too long. Nobody who ends a span ever waits for the exporter.
 //
 // Sampler, span, processor and encoding are written here, each held equal to the SDK's by a test, because the SDK's cost
