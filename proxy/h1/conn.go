@@ -63,7 +63,7 @@ type conn struct {
 	fresh  bool // no request was read yet: an HTTP/2 preface may come
 	state  atomic.Int32
 	armed  time.Time // the read deadline
-	since  time.Time // idle since, or the head's first byte
+	since  time.Time // idle since, or the head's first byte; zero while there is no need to know
 }
 
 func newConn(s *Server, c net.Conn) *conn {
@@ -134,6 +134,9 @@ func (c *conn) advance() bool {
 		if c.x != nil && c.x.in.buffered() > 0 {
 			switch c.parse() {
 			case incomplete:
+				if c.fd < 0 {
+					c.rest(false)
+				}
 			case refused:
 				c.next = over
 				return true
@@ -186,7 +189,7 @@ func (c *conn) more() (stop, result bool) {
 		return true, true
 	}
 	if c.x.in.buffered() == 0 {
-		c.since = time.Now()
+		c.since = time.Time{}
 		if !c.state.CompareAndSwap(idle, active) {
 			c.next = gone
 			return true, true
@@ -238,6 +241,9 @@ func (c *conn) limit() time.Time {
 	}
 	if d <= 0 {
 		return time.Time{}
+	}
+	if c.since.IsZero() {
+		c.since = time.Now()
 	}
 	return c.since.Add(d)
 }

@@ -37,7 +37,9 @@ func (t *Transport) dial(r *http.Request, c *Call) (*link, error) {
 		}
 		return nil, e
 	}
-	return t.newLink(conn), nil
+	l := t.newLink(conn)
+	l.heard = time.Now()
+	return l, nil
 }
 
 // connect dials Address, Fallback when that refuses, and shakes hands.

@@ -220,9 +220,7 @@ func (c *conn) run() (again bool) {
 	if !x.body.drain() {
 		return false
 	}
-	if x.in.buffered() > 0 {
-		c.since = time.Now()
-	}
+	c.since = time.Time{}
 	return true
 }
 

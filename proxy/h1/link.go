@@ -47,6 +47,7 @@ type link struct {
 	up       *upload
 	holdTo   time.Time // an upload waits for a 100 until then
 	waiting  time.Time // since when
+	heard    time.Time // when we took the link, or the last bytes came
 	armed    time.Time // the read deadline
 	stalls   bool      // the stall timeout holds
 	failure  error     // what a wake decided
@@ -123,7 +124,9 @@ func (l *link) wrote(n int) bool {
 // receive is the source of the response, head and body. It wakes now and then to look at the clock and at the client.
 func (l *link) receive(p []byte) (int, error) {
 	l.dst = p
-	l.waiting = time.Now()
+	if l.waiting = l.heard; !l.writing {
+		l.waiting = time.Now()
+	}
 	l.pending()
 	l.arm(l.waiting)
 	for {
@@ -131,6 +134,9 @@ func (l *link) receive(p []byte) (int, error) {
 			return 0, err
 		}
 		n, err := l.read()
+		if n > 0 && l.phase == Body {
+			l.heard = time.Now()
+		}
 		if n > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}

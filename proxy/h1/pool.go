@@ -20,7 +20,7 @@ func (t *Transport) take(r *http.Request, c *Call, dial bool) (*link, error) {
 		}
 		age := now.Sub(l.since)
 		if age < l.keep && (age < young && safe || l.look() == silent) {
-			l.reused, c.Reused = true, true
+			l.reused, c.Reused, l.heard = true, true, now
 			return l, nil
 		}
 		l.c.Close()
@@ -44,7 +44,7 @@ func (t *Transport) pop() *link {
 
 // put returns a connection, unless CloseIdle was called since it was made.
 func (t *Transport) put(l *link) {
-	l.since = time.Now()
+	l.since = l.heard
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l.generation != t.generation {

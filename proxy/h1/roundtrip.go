@@ -143,7 +143,8 @@ func (l *link) readHead() (code, minor int, reason string, err error) {
 			return 0, 0, "", noEOF(err)
 		}
 		if l.call.FirstByte.IsZero() {
-			l.call.FirstByte = time.Now()
+			l.heard = time.Now()
+			l.call.FirstByte = l.heard
 		}
 	}
 }

@@ -197,7 +197,7 @@ func (s *Server) release(c *conn) {
 	x.detach()
 	s.exchanges.Put(x)
 	if c.state.CompareAndSwap(active, idle) {
-		c.since = time.Now()
+		c.since = time.Time{}
 	}
 }
 

@@ -514,6 +514,20 @@ func TestServer_AnyConnection(t *testing.T) {
 	ours.Close()
 }
 
+func TestServer_SlowHeadOnAnyConnection(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	l := &oneListener{conns: make(chan net.Conn, 1), closed: make(chan bool)}
+	l.conns <- theirs
+	serveOn(t, &Server{Handler: http.HandlerFunc(echo), HeaderTimeout: 50 * time.Millisecond, IdleTimeout: time.Minute}, l)
+	k := &client{t, ours, bufio.NewReader(ours)}
+	defer ours.Close()
+	k.send("GET / HTTP/1.1\r\nHost")
+	if resp, _ := k.response("GET"); resp.StatusCode != 408 {
+		t.Error(resp)
+	}
+}
+
 type oneListener struct {
 	conns  chan net.Conn
 	closed chan bool

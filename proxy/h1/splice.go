@@ -100,6 +100,7 @@ func (w *writer) splice(b *content) (n int64, err error) {
 // spliceOnce moves bytes until the read deadline wakes it, as every wait for a backend does.
 func (w *writer) spliceOnce(l *link, b *content) (int64, error) {
 	l.waiting = time.Now()
+	l.heard = l.waiting
 	l.arm(l.waiting)
 	if err := l.interrupted(); err != nil {
 		b.fail(err)
