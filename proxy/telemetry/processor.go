@@ -43,7 +43,7 @@ type processor struct {
 	closed   atomic.Bool
 	queue    chan sdktrace.ReadOnlySpan
 	queued   atomic.Int64  // spans in the queue, or about to enter or leave it
-	oldest   atomic.Int64  // Unix nanoseconds; no span in the queue ended before
+	oldest   atomic.Int64  // Unix nanoseconds; about when the first span in the queue ended
 	armed    atomic.Bool   // the worker looks by itself within idleGap
 	wake     chan struct{} // holds one token when the worker has to look
 	exporter chan struct{} // holds one token; whoever took it owns batch and may export
