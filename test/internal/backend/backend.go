@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,7 @@ type Server struct {
 	Address string // host:port
 	Scheme  string // "http" or "https"
 
+	tb     testing.TB
 	hits   atomic.Int64
 	server *http.Server
 }
@@ -57,7 +59,7 @@ func StartMany(tb testing.TB, n int) []*Server {
 }
 
 func serve(tb testing.TB, name string, l net.Listener, config *tls.Config, handler http.HandlerFunc) *Server {
-	s := &Server{Name: name, Address: l.Addr().String(), Scheme: "http"}
+	s := &Server{Name: name, Address: l.Addr().String(), Scheme: "http", tb: tb}
 	if config != nil {
 		s.Scheme = "https"
 	}
@@ -93,8 +95,17 @@ func serve(tb testing.TB, name string, l net.Listener, config *tls.Config, handl
 	return s
 }
 
-// Close closes the listener and every connection, as a backend that dies.
-func (s *Server) Close() { _ = s.server.Close() }
+// Close closes the listener and every connection, as a backend that dies. The port stays bound until the test ends, so
+// that no other test's backend comes to life there.
+func (s *Server) Close() {
+	s.tb.Helper()
+	_ = s.server.Close()
+	_, port, _ := net.SplitHostPort(s.Address)
+	n, _ := strconv.Atoi(port)
+	if _, err := bind(s.tb, n); err != nil {
+		s.tb.Fatal(err)
+	}
+}
 
 // Hits is the number of requests that reached the handler.
 func (s *Server) Hits() int { return int(s.hits.Load()) }
@@ -132,7 +143,7 @@ func Listen(tb testing.TB) net.Listener {
 // nobody listens.
 func Closed(tb testing.TB) string {
 	tb.Helper()
-	port, err := bind(tb)
+	port, err := bind(tb, 0)
 	if err != nil {
 		tb.Fatal(err)
 	}

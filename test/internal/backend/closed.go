@@ -11,14 +11,17 @@ import (
 // quiet takes what net/http's servers say about the broken connections that tests make on purpose.
 var quiet = log.New(io.Discard, "", 0)
 
-// bind takes a port without listening on it.
-func bind(tb testing.TB) (int, error) {
+// bind takes a port, or any for 0, until the test ends, without listening on it.
+func bind(tb testing.TB, port int) (int, error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
 	tb.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+		return 0, err
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		return 0, err
 	}
 	name, err := syscall.Getsockname(fd)

@@ -81,11 +81,11 @@ func environment(env []string) []string {
 }
 
 // refuseCrash fails the test for what must never appear, whatever the test is about.
-func refuseCrash(tb testing.TB, stderr string) {
+func refuseCrash(tb testing.TB, printed string) {
 	tb.Helper()
-	for _, sign := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: ", "http: superfluous"} {
-		if strings.Contains(stderr, sign) {
-			tb.Errorf("the process wrote %q:\n%s", sign, stderr)
+	for _, sign := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: ", "panicked", "http: superfluous"} {
+		if strings.Contains(printed, sign) {
+			tb.Errorf("the process wrote %q:\n%s", sign, printed)
 		}
 	}
 }

@@ -107,14 +107,14 @@ func parse(s string) Line {
 	return l
 }
 
-// end kills what still runs and looks for what must never be on standard error.
+// end kills what still runs and looks for what must never be printed.
 func (p *Process) end() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 	if p.tb.Failed() {
 		p.tb.Logf("pillion printed:\n%s", p.Printed())
 	}
-	refuseCrash(p.tb, strings.Join(p.stderr.All(), "\n"))
+	refuseCrash(p.tb, p.Printed())
 }
 
 // URL is an address on the process's listener; target begins with a slash.

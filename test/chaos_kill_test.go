@@ -1,0 +1,201 @@
+package test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/pillion-lb/pillion/test/internal/backend"
+)
+
+// mixed asks for short and long answers and posts, in turn.
+func mixed(i int) question {
+	q := question{Method: http.MethodGet, Target: "/short?wait=2ms", Number: fmt.Sprint(i)}
+	switch i % 4 {
+	case 1:
+		q.Target = "/long?long=4ms"
+	case 3:
+		q.Method, q.Target = http.MethodPost, "/post?wait=4ms"
+	}
+	return q
+}
+
+func TestChaos_ABackendKilledFiveTimesCostsNoRequestThatCouldBeSaved(t *testing.T) {
+	t.Parallel()
+	const least, callers, kills = 10_000, 64, 5
+	workers := startWorkers(t, 3)
+	env := []string{targets(workers...)}
+	if !*chaosFull {
+		env = append(env, "LB_EJECT_TIME=300ms") // or the later kills would hit a backend that nobody uses
+	}
+	p := pillion.Start(t, env...)
+	c := (&crowd{address: p.Address, callers: callers, ask: mixed}).start(t)
+	all, victim := workers, workers[1]
+	for range kills {
+		c.After(t, 500)
+		victim.Kill()
+		c.After(t, 200)
+		victim = backend.StartWorker(t, victim.Name, victim.Address)
+		all = append(all, victim)
+		if !victim.Seen.Wait(2*time.Minute, nil, func(seen []string) bool { return len(seen) >= 50 }) {
+			t.Fatal("the restarted backend gets no requests")
+		}
+	}
+	if n := c.served.Load(); n < least {
+		c.After(t, least-n)
+	}
+	c.Stop()
+	judgeKills(t, c.replies.All(), all, callers*kills)
+}
+
+// judgeKills fails the test for what HTTP would have allowed to save. At most so many requests were in flight when a
+// backend was killed.
+func judgeKills(t *testing.T, all []reply, workers []*backend.Worker, inFlight int) {
+	t.Helper()
+	seen := map[string]int{}
+	for _, w := range workers {
+		w.Kill()
+		for _, number := range w.Seen.All() {
+			seen[number]++
+		}
+	}
+	cut, lost, crossed, repeated := 0, 0, 0, 0
+	for _, r := range all {
+		n := seen[r.Number]
+		if n > 1 {
+			repeated++
+		}
+		switch {
+		case r.OK() && n == 0:
+			t.Errorf("nobody saw %v", r)
+		case r.Method == http.MethodPost && n > 1:
+			t.Errorf("seen %d times: %v", n, r)
+		case r.OK() && r.Target == "/long?long=4ms" && r.Text != backend.Long:
+			t.Errorf("a cut answer looks whole: %d bytes, %v", len(r.Text), r)
+		case r.OK():
+		case r.Cut() && r.Target == "/long?long=4ms":
+			cut++
+		case r.Method == http.MethodPost && r.Err == nil && r.Status() == http.StatusBadGateway && n == 1:
+			lost++
+		case r.Method == http.MethodPost && r.Err == nil && r.Status() == http.StatusBadGateway:
+			crossed++ // it was written to a backend that was killed before it read it, which nobody can tell
+		default:
+			t.Errorf("seen %d times: %v", n, r)
+		}
+	}
+	t.Logf("%d requests: %d answers cut, %d POSTs cut with a 502, %d POSTs written and never read, %d GETs repeated", len(all), cut, lost, crossed, repeated)
+	if cut+lost+crossed+repeated > inFlight {
+		t.Errorf("more trouble than the %d requests in flight explain", inFlight)
+	}
+	if cut == 0 || lost == 0 || repeated == 0 {
+		t.Error("the kills hit nothing, so they prove nothing")
+	}
+}
+
+func TestChaos_TwoOfThreeDeadCostNothingAfterASecond(t *testing.T) {
+	t.Parallel()
+	workers := startWorkers(t, 3)
+	p := pillion.Start(t, targets(workers...))
+	c := (&crowd{address: p.Address, callers: 64, ask: asking("GET", "/")}).start(t)
+	c.After(t, 500)
+	died := time.Now()
+	workers[0].Kill()
+	workers[2].Kill()
+	var late []reply
+	for len(late) < 10_000 {
+		c.After(t, 2000)
+		late = since(c.replies.All(), died.Add(time.Second))
+	}
+	c.Stop()
+	wantAll(t, "after the first second", late, reply.OK)
+	early := 0
+	for _, r := range c.replies.All() {
+		if !r.OK() {
+			early++
+		}
+	}
+	t.Logf("%d requests, %d later than a second after the deaths; %d errors in all", c.served.Load(), len(late), early)
+}
+
+// follower is a session as a browser sees it.
+type follower struct {
+	caller
+	cookie, home string
+	moves        []string // the backends that it was bound to, one after the other
+	bad          []reply
+}
+
+// visit makes one request of the session and notes where it ends up.
+func (f *follower) visit() {
+	r := f.Call(question{Method: "GET", Target: "/", Cookie: f.cookie})
+	if !r.OK() {
+		f.bad = append(f.bad, r)
+		return
+	}
+	if set := issued(answer{Response: r.Response}); set != nil {
+		f.cookie = set.Name + "=" + set.Value
+		f.moves = append(f.moves, r.Backend())
+	}
+	f.home = r.Backend()
+}
+
+func TestChaos_OnlyTheDeadBackendsSessionsMoveAndEachOnce(t *testing.T) {
+	t.Parallel()
+	workers := startWorkers(t, 3)
+	p := pillion.Start(t, affine, targets(workers...), "LB_EJECT_TIME=300ms")
+	followers := make([]*follower, 90)
+	homes := map[string]int{}
+	for i := range followers {
+		followers[i] = &follower{caller: caller{address: p.Address}}
+		defer followers[i].Close()
+		followers[i].visit()
+		homes[followers[i].home]++
+	}
+	dead := workers[1]
+	dead.Kill()
+	everybody(followers, 5)
+	reborn := backend.StartWorker(t, dead.Name, dead.Address)
+	fresh := &follower{caller: caller{address: p.Address}}
+	defer fresh.Close()
+	for end := time.Now().Add(time.Minute); reborn.Seen.Len() == 0 && time.Now().Before(end); {
+		fresh.cookie = ""
+		fresh.visit()
+	}
+	everybody(followers, 5)
+	moved := 0
+	for i, f := range followers {
+		wantAll(t, "a session", f.bad, reply.OK)
+		switch {
+		case len(f.moves) == 0:
+		case f.moves[0] != dead.Name && len(f.moves) == 1 && f.home == f.moves[0]:
+		case f.moves[0] == dead.Name && len(f.moves) == 2 && f.moves[1] != dead.Name && f.home == f.moves[1]:
+			moved++
+		default:
+			t.Errorf("session %d was bound to %v and ended on %s", i, f.moves, f.home)
+		}
+	}
+	t.Logf("sessions by backend: %v; %d moved", homes, moved)
+	if moved != homes[dead.Name] || moved == 0 {
+		t.Errorf("%d sessions moved, the dead backend had %d", moved, homes[dead.Name])
+	}
+	if reborn.Seen.Len() == 0 {
+		t.Error("the restarted backend got no request, so nothing could have moved back")
+	}
+}
+
+// everybody lets all sessions make n requests, at once.
+func everybody(followers []*follower, n int) {
+	done := make(chan struct{})
+	for _, f := range followers {
+		go func() {
+			for range n {
+				f.visit()
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range followers {
+		<-done
+	}
+}

@@ -1,0 +1,138 @@
+package backend
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pillion-lb/pillion/test/internal/await"
+)
+
+// workerVariable tells the test binary that it was started as a worker: the value is its name.
+const workerVariable = "PILLION_TEST_WORKER"
+
+// NumberField carries a request's number, under which a worker reports it.
+const NumberField = "Number"
+
+// Worker is a backend in a process of its own that reports every request before it does anything with it, so that what
+// it was asked is known even when it was killed over it. Query parameters say how to answer: "wait" is the time before
+// the answer, "long" the time in the middle of its body.
+type Worker struct {
+	Name    string
+	Address string
+	Seen    await.Values[string] // the numbers of the requests that its handler began with
+
+	process *exec.Cmd
+	read    chan struct{} // closed when all reports are in Seen
+}
+
+// RunWorker is the worker's side. TestMain calls it first; it does not return in a worker.
+func RunWorker() {
+	name := os.Getenv(workerVariable)
+	if name == "" {
+		return
+	}
+	l, err := net.Listen("tcp", os.Getenv(workerVariable+"_ADDRESS"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(l.Addr())
+	go func() { // the parent's end of this pipe closes however the parent ends
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = os.Stdout.WriteString(r.Header.Get(NumberField) + "\n") // one write, so whole or not at all
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set(NameField, name)
+		work(w, r)
+	}))
+	os.Exit(1)
+}
+
+// Long is the body of an answer with a pause in its middle.
+var Long = strings.Repeat("0123456789abcdef", 64)
+
+func work(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	if d, err := time.ParseDuration(query.Get("wait")); err == nil {
+		time.Sleep(d)
+	}
+	d, err := time.ParseDuration(query.Get("long"))
+	if err != nil {
+		_, _ = io.WriteString(w, "done")
+		return
+	}
+	w.Header().Set("Content-Length", fmt.Sprint(len(Long)))
+	_, _ = io.WriteString(w, Long[:100])
+	_ = http.NewResponseController(w).Flush()
+	time.Sleep(d)
+	_, _ = io.WriteString(w, Long[100:])
+}
+
+// StartWorker starts a worker on address ("127.0.0.1:0" for a new one) and waits until it listens.
+func StartWorker(tb testing.TB, name, address string) *Worker {
+	tb.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = []string{workerVariable + "=" + name, workerVariable + "_ADDRESS=" + address}
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	w := &Worker{Name: name, process: cmd, read: make(chan struct{})}
+	reports := bufio.NewScanner(stdout)
+	if reports.Scan() {
+		w.Address = reports.Text()
+	}
+	go func() {
+		defer close(w.read)
+		for reports.Scan() {
+			w.Seen.Add(reports.Text())
+		}
+	}()
+	tb.Cleanup(func() {
+		_ = stdin.Close()
+		w.Kill()
+	})
+	if w.Address == "" {
+		tb.Fatalf("worker %s did not start", name)
+	}
+	return w
+}
+
+// Kill ends the process at once, with its connections and its port, and takes in its last reports. Killing it twice is
+// harmless.
+func (w *Worker) Kill() {
+	_ = w.process.Process.Kill()
+	<-w.read
+	_ = w.process.Wait()
+}
+
+// Stop freezes the process: the kernel goes on accepting for it, and nothing is answered.
+func (w *Worker) Stop() error { return w.process.Process.Signal(syscall.SIGSTOP) }
+
+// Target is the worker as an item of LB_BACKENDS.
+func (w *Worker) Target(options ...string) string {
+	return Target("http://"+w.Address, w.Name, options...)
+}
