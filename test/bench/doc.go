@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench compares Pillion with other proxies on one machine, by what
 // each costs its host per request.
 //

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -92,7 +94,8 @@ var (
 // parseH2load reads h2load's summary and fails unless n calls succeeded with
 // one whole message each.
 func parseH2load(out string, n int) (loadResult, error) {
-	finished, done, data := h2loadFinished.FindStringSubmatch(out), h2loadDone.FindStringSubmatch(out), h2loadData.FindStringSubmatch(out)
+	finished := h2loadFinished.FindStringSubmatch(out)
+	done, data := h2loadDone.FindStringSubmatch(out), h2loadData.FindStringSubmatch(out)
 	if finished == nil || done == nil || data == nil {
 		return loadResult{}, errors.New("h2load: " + out)
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -18,7 +20,6 @@ type loadSpec struct {
 	Upload      int  // body bytes sent
 	Sessions    int  // cookies per connection, used in turn; 0 means 1
 	Filler      int  // length of the cookie for a proxy that sets none
-	Idle        bool // connections stay open without requests
 }
 
 // loadResult is what one measured period gave.

@@ -1,7 +1,10 @@
+//go:build linux
+
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -87,18 +90,24 @@ func parseOptions(args []string) (*options, error) {
 	if *quick {
 		o.rounds, o.duration, o.starts = 3, 500*time.Millisecond, 5
 	}
-	if o.rounds < 1 || o.starts < 1 || o.duration <= 0 {
-		return nil, fmt.Errorf("rounds, starts and duration must be positive")
+	var err error
+	if o.cases, err = selectCases(*cases); err != nil {
+		return nil, err
 	}
 	o.peers = strings.Split(*peers, ",")
+	return o, o.check()
+}
+
+func (o *options) check() error {
+	if o.rounds < 1 || o.starts < 1 || o.duration <= 0 {
+		return errors.New("rounds, starts and duration must be positive")
+	}
 	for _, name := range o.peers {
 		if !slices.Contains(peerNames, name) {
-			return nil, fmt.Errorf("no peer %q; there are: %s", name, strings.Join(peerNames, ", "))
+			return fmt.Errorf("no peer %q; there are: %s", name, strings.Join(peerNames, ", "))
 		}
 	}
-	var err error
-	o.cases, err = selectCases(*cases)
-	return o, err
+	return nil
 }
 
 func (o *options) run(stdout io.Writer) error {
@@ -144,7 +153,7 @@ func (o *options) conclude(r *report, stdout io.Writer) error {
 		return fmt.Errorf("wrong or missing answers: %s", strings.Join(failed, "; "))
 	}
 	if o.strict && slices.ContainsFunc(verdicts, func(v verdict) bool { return v.Outcome == missed }) {
-		return fmt.Errorf("a bound was missed")
+		return errors.New("a bound was missed")
 	}
 	return nil
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -43,17 +45,13 @@ type peer struct {
 	command func(setup) (*exec.Cmd, error)
 }
 
-// start runs the peer on the proxy core and waits for its first right answer.
+// start runs the peer on the proxy core. It does not wait for it.
 func (p peer) start(s setup, at cores) (*process, error) {
 	cmd, err := p.command(s)
 	if err != nil {
 		return nil, err
 	}
-	proc, err := spawn(cmd, at.Proxy, at.Load)
-	if err != nil {
-		return nil, err
-	}
-	return proc, nil
+	return spawn(cmd, at.Proxy, at.Load)
 }
 
 // environment is the bench's own without anything that would configure a

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -43,34 +45,53 @@ func nginxConfig(s setup) (string, error) {
 		}
 		account = "user " + me.Username + ";\n"
 	}
-	listen, location := s.Listen.String(), "proxy_pass "+s.scheme()+"://backends;\n      proxy_http_version 1.1;\n      proxy_set_header Connection \"\";"
+	listen, location := s.Listen.String(), fmt.Sprintf(nginxProxy, s.scheme())
 	if s.TLS {
-		location += "\n      proxy_ssl_trusted_certificate " + s.CA + ";\n      proxy_ssl_verify on;\n" +
-			"      proxy_ssl_name localhost;\n      proxy_ssl_protocols TLSv1.2 TLSv1.3;"
+		location += fmt.Sprintf(nginxTLS, s.CA)
 	}
 	if s.GRPC {
 		listen, location = listen+" http2", "grpc_pass grpc://backends;"
 	}
-	buffers := "proxy_buffer_size 4k; proxy_buffers 32 4k; client_body_buffer_size 16k;"
+	buffers := nginxSmall
 	if s.Large {
-		buffers = "proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 512k; proxy_request_buffering off; client_body_buffer_size 256k;"
+		buffers = nginxLarge
 	}
-	return fmt.Sprintf(nginxTemplate, account, s.Dir, s.Dir, s.Dir, s.Dir, s.Dir, s.Dir, buffers,
-		servers.String(), max(2048, 2*len(s.Backends)), listen, location), nil
+	return fmt.Sprintf(nginxTemplate, account, buffers, servers.String(), max(2048, 2*len(s.Backends)), listen, location), nil
 }
 
+const nginxSmall = `proxy_buffer_size 4k;
+  proxy_buffers 32 4k;
+  client_body_buffer_size 16k;`
+
+const nginxLarge = `proxy_buffer_size 16k;
+  proxy_buffers 16 64k;
+  proxy_busy_buffers_size 512k;
+  proxy_request_buffering off;
+  client_body_buffer_size 256k;`
+
+const nginxProxy = `proxy_pass %s://backends;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";`
+
+const nginxTLS = `
+      proxy_ssl_trusted_certificate %s;
+      proxy_ssl_verify on;
+      proxy_ssl_name localhost;
+      proxy_ssl_protocols TLSv1.2 TLSv1.3;`
+
+// nginxTemplate has paths relative to the proxy's own directory.
 const nginxTemplate = `daemon off;
 %sworker_processes 1;
 error_log stderr error;
-pid %s/nginx.pid;
+pid nginx.pid;
 events { worker_connections 19000; }
 http {
   access_log off;
-  client_body_temp_path %s/body;
-  proxy_temp_path %s/proxy;
-  fastcgi_temp_path %s/fastcgi;
-  uwsgi_temp_path %s/uwsgi;
-  scgi_temp_path %s/scgi;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
   keepalive_timeout 1h;
   keepalive_requests 1000000000;
   client_max_body_size 0;

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -64,13 +66,7 @@ func (b *bench) runSteady(ctx context.Context, c benchCase, spec steadySpec) (*c
 		return res, nil
 	}
 	entries, err := b.startEntries(spec)
-	defer func() {
-		for _, e := range entries {
-			if e.proc != nil {
-				e.proc.stop()
-			}
-		}
-	}()
+	defer stopEntries(entries)
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +74,8 @@ func (b *bench) runSteady(ctx context.Context, c benchCase, spec steadySpec) (*c
 		res.Entries = append(res.Entries, e.result)
 	}
 	for round := range b.rounds {
-		for i := range entries {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if e := entries[(i+round)%len(entries)]; e.ok() {
-				b.measure(e, spec)
-			}
+		if err := b.runRound(ctx, entries, round, spec); err != nil {
+			return nil, err
 		}
 		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", c.name, round+1, b.rounds)
 	}
@@ -94,6 +85,27 @@ func (b *bench) runSteady(ctx context.Context, c benchCase, spec steadySpec) (*c
 		}
 	}
 	return res, nil
+}
+
+// runRound measures every entry once; each round begins with another one.
+func (b *bench) runRound(ctx context.Context, entries []*entry, round int, spec steadySpec) error {
+	for i := range entries {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if e := entries[(i+round)%len(entries)]; e.ok() {
+			b.measure(e, spec)
+		}
+	}
+	return nil
+}
+
+func stopEntries(entries []*entry) {
+	for _, e := range entries {
+		if e.proc != nil {
+			e.proc.stop()
+		}
+	}
 }
 
 // startEntries starts the backends and every proxy of a case.

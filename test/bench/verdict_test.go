@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import "testing"
@@ -57,5 +59,19 @@ func TestBound_Stretch(t *testing.T) {
 		if got := b.outcome(v); got != want {
 			t.Errorf("%v: %s, want %s", v, got, want)
 		}
+	}
+}
+
+func TestBound_DividedByNothingIsNotMeasured(t *testing.T) {
+	t.Parallel()
+	c := &caseResult{Name: "x", Entries: []*entryResult{
+		{Name: "pillion", Values: map[metric]series{userCPU: {1, 0}, cpu: {2, 2}}},
+		{Name: "old", Values: map[metric]series{userCPU: {0, 0}, cpu: {1, 1}}},
+	}, Columns: []metric{cpu, userCPU}}
+	if v := (bound{metric: userCPU, over: []string{"old"}}).judge(c); v.Outcome != unmeasured {
+		t.Errorf("%+v", v)
+	}
+	if v := compareWithOld(c); len(v) != 1 || v[0].Outcome != noted || v[0].Quartiles.Median != 2 {
+		t.Errorf("%+v", v)
 	}
 }
