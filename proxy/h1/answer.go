@@ -22,6 +22,7 @@ type content struct {
 	response *http.Response
 	keep     bool // the connection can be used again
 	err      error
+	sent     io.Closer // a request body that is ours to close
 }
 
 // Read returns io.EOF together with the last bytes where those are known to be the last. Its other errors are *Error.
@@ -75,6 +76,9 @@ func (b *content) Close() error {
 	}
 	b.finish()
 	b.l = nil
+	if b.sent != nil {
+		defer b.sent.Close()
+	}
 	if l.up != nil {
 		b.keep = b.keep && b.done && l.up.complete()
 		l.call.Written = l.up.finished()

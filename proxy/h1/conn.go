@@ -251,6 +251,9 @@ func (c *conn) limit() time.Time {
 // arm sees to it that the poller wakes us no later than at the limit. It may be earlier: a deadline costs a timer, so
 // it is left where an earlier wait put it, and expired looks at the clock.
 func (c *conn) arm() {
+	if c.state.Load() == ending {
+		return // with a deadline in the past
+	}
 	limit := c.limit()
 	if c.armed.IsZero() && limit.IsZero() || !c.armed.IsZero() && !limit.IsZero() && !c.armed.After(limit) {
 		return

@@ -9,7 +9,6 @@ import (
 var (
 	errClientGone   = errors.New("client is gone")
 	errTimeout      = os.ErrDeadlineExceeded
-	errUnsolicited  = errors.New("bytes that belong to no response")
 	errInterrupted  = errors.New("exchange ended")
 	errSwitch       = errors.New("switching protocols without being asked")
 	errManyInterims = errors.New("too many interim responses")

@@ -31,6 +31,7 @@ type link struct {
 	since      time.Time // pooled since
 	keep       time.Duration
 	reused     bool
+	wary       bool // the last response had no body
 	unsendable bool // the request, not the connection, is to blame
 
 	// The exchange in progress.

@@ -6,7 +6,8 @@ import (
 )
 
 // young is how long a pooled connection is believed to be as it was left. Up to then a request that may be repeated
-// goes out without a look at it.
+// goes out without a look at it, unless the last response had a head only: what a confused backend sends behind that would
+// answer the next request.
 const young = time.Millisecond
 
 // take is the pooled connection that was used last and is still good, or a new one.
@@ -19,7 +20,7 @@ func (t *Transport) take(r *http.Request, c *Call, dial bool) (*link, error) {
 			break
 		}
 		age := now.Sub(l.since)
-		if age < l.keep && (age < young && safe || l.look() == silent) {
+		if age < l.keep && (age < young && safe && !l.wary || l.look() == silent) {
 			l.reused, c.Reused, l.heard = true, true, now
 			return l, nil
 		}

@@ -172,6 +172,7 @@ func (l *link) respond(code, minor int, reason string) (*http.Response, error) {
 		return nil, err
 	}
 	l.phase = Body
+	l.wary = framing == noBody
 	l.stalls = framing == byLength && l.t.StallTimeout > 0
 	a := &answer{}
 	a.Proto, a.ProtoMajor, a.ProtoMinor = "HTTP/1.1", 1, minor

@@ -29,6 +29,7 @@ type Server struct {
 	Rejected func(remote net.Addr, status int, id, reason string)
 
 	draining  atomic.Bool
+	stopping  atomic.Bool // idle connections are to end
 	copies    atomic.Bool // the kernel cannot splice
 	dates     atomic.Pointer[stamp]
 	exchanges sync.Pool
@@ -198,6 +199,10 @@ func (s *Server) release(c *conn) {
 	s.exchanges.Put(x)
 	if c.state.CompareAndSwap(active, idle) {
 		c.since = time.Time{}
+		// Shutdown looks for idle connections after it said so: one of us sees the other.
+		if s.stopping.Load() && c.state.CompareAndSwap(idle, ending) {
+			c.interrupt()
+		}
 	}
 }
 
@@ -208,6 +213,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // connections included, or for ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
+	s.stopping.Store(true)
 	s.mu.Lock()
 	s.closeListeners()
 	for c := range s.conns {

@@ -417,6 +417,32 @@ func TestServer_ShutdownWaitsForExchangesAndTunnels(t *testing.T) {
 	}
 }
 
+// TestServer_ShutdownEndsAConnectionThatBecomesIdle: its last answer had left before it could say close.
+func TestServer_ShutdownEndsAConnectionThatBecomesIdle(t *testing.T) {
+	t.Parallel()
+	entered, leave := make(chan bool), make(chan bool)
+	s := handler(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		io.WriteString(w, "hello")
+		w.(http.Flusher).Flush()
+		close(entered)
+		<-leave
+	})
+	k := dial(t, serve(t, s))
+	k.send(get)
+	<-entered
+	short, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.Shutdown(short)
+	close(leave)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	k.rest()
+}
+
 func TestServer_CloseCutsWhatRuns(t *testing.T) {
 	t.Parallel()
 	entered := make(chan bool)

@@ -96,8 +96,8 @@ func tcpState(fd int) byte {
 	return info[0]
 }
 
-// socketOpen says that neither side has ended the connection.
-func socketOpen(fd int) bool { return tcpState(fd) == tcpEstablished }
+// socketOpen says that neither side has ended the connection, as far as the platform tells.
+func socketOpen(fd int) bool { state := tcpState(fd); return state == tcpEstablished || state == 0 }
 
 // socketDead says that a connection was reset or has ended in both directions.
 func socketDead(fd int) bool { return tcpState(fd) == tcpClose }

@@ -71,6 +71,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Request = r
+	if b, ok := resp.Body.(*content); ok && r.Body != nil {
+		b.sent = r.Body
+	}
 	return resp, nil
 }
 

@@ -195,6 +195,32 @@ func TestTransport_BytesBehindAResponseEndTheConnection(t *testing.T) {
 	}
 }
 
+// TestTransport_BytesBehindAHeadOnlyResponse come late, when the connection is in the pool already.
+func TestTransport_BytesBehindAHeadOnlyResponse(t *testing.T) {
+	t.Parallel()
+	poison := make(chan bool)
+	poisoned := make(chan bool)
+	tr := transport(t, backend(t, func(n int, c *client) {
+		c.head()
+		if n > 0 {
+			io.WriteString(c, ok)
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n")
+		<-poison
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+		close(poisoned)
+		c.head()
+	}))
+	fetch(t, tr, request(t, "HEAD", nil), &Call{})
+	close(poison)
+	<-poisoned
+	tr.idle[0].since = time.Now().Add(time.Hour)
+	if body, err := fetch(t, tr, request(t, "GET", nil), &Call{}); err != nil || body != "ok" {
+		t.Error(body, err)
+	}
+}
+
 func TestTransport_DeathWithoutAByteIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	tr := transport(t, backend(t, func(n int, c *client) { c.head() }))
