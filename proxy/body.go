@@ -41,6 +41,13 @@ func (b *replay) whole() bool {
 	return !b.lost && int64(len(b.kept))+b.pending <= b.limit
 }
 
+// complete reports whether the client has sent everything, and all of it is kept.
+func (b *replay) complete() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.lost && (b.err == io.EOF || b.length >= 0 && b.read >= b.length)
+}
+
 // size is how many bytes the client has sent.
 func (b *replay) size() int64 {
 	b.mu.Lock()
@@ -57,24 +64,22 @@ type view struct {
 
 // Read reads what earlier attempts left first, then the client.
 func (v *view) Read(p []byte) (int, error) {
-	if n, err, ok := v.again(p); ok {
+	if n, err, ok := v.again(p, false); ok {
 		return n, err
 	}
 	b := v.body
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	if n, err, ok := v.again(p); ok { // an earlier attempt's read has just brought more
+	if n, err, ok := v.again(p, true); ok { // an earlier attempt's read has just brought more
 		return n, err
 	}
-	b.mu.Lock()
-	b.pending = int64(len(p))
-	b.mu.Unlock()
 	n, err := b.source.Read(p)
 	return v.take(p[:n], err)
 }
 
-// again reads what is kept. It reports whether the question is answered without the client.
-func (v *view) again(p []byte) (int, error, bool) {
+// again reads what is kept. It reports whether the question is answered without the client. If it is not and the client
+// is to be asked, that is noted at once, so that nobody who closes the view can miss it.
+func (v *view) again(p []byte, ask bool) (int, error, bool) {
 	b := v.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -90,6 +95,9 @@ func (v *view) again(p []byte) (int, error, bool) {
 		return n, nil, true
 	case b.err != nil:
 		return 0, b.err, true
+	}
+	if ask {
+		b.pending = int64(len(p))
 	}
 	return 0, nil, false
 }
@@ -116,6 +124,8 @@ func (v *view) take(p []byte, err error) (int, error) {
 
 // Close ends the view. The client's body stays open for the next attempt.
 func (v *view) Close() error {
+	v.body.mu.Lock()
+	defer v.body.mu.Unlock()
 	v.closed.Store(true)
 	return nil
 }

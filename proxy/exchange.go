@@ -219,7 +219,10 @@ func (x *exchange) bodyLeft(class retryClass) bool {
 	switch {
 	case x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0:
 		return true
+	case x.body != nil && class == byStatus:
+		return x.body.complete() // the upload may go on while the answer is here
 	case x.body != nil:
+		x.view.Close() // nothing more is read while we decide
 		return x.body.whole()
 	}
 	return class == notSent
