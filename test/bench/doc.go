@@ -3,10 +3,11 @@
 // Command bench compares Pillion with other proxies on one machine, by what
 // each costs its host per request.
 //
-//	go run ./test/bench                     the main case, about four minutes
-//	go run ./test/bench -case all           every case
+//	go run ./test/bench                     the main case, about three minutes
+//	go run ./test/bench -case all           every case, about forty minutes
 //	go run ./test/bench -case post4k,get1 -peers pillion,nginx -quick
 //	go run ./test/bench -old /path/binary   also against an older Pillion
+//	go run ./test/bench -json results.json  with every round's figures
 //
 // # What runs
 //

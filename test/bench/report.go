@@ -41,7 +41,17 @@ func machine() string {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	congestion, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
 	return fmt.Sprintf("%s, %d cores, Linux %s, %s, proxies' congestion control %s", model, runtime.NumCPU(),
-		bytes.TrimSpace(kernel), runtime.Version(), bytes.TrimSpace(congestion))
+		bytes.TrimSpace(kernel), runtime.Version(), bytes.TrimSpace(congestion)) + busy()
+}
+
+// busy warns of other work on the machine, which moves every figure.
+func busy() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	var last float64
+	if _, scanErr := fmt.Sscan(string(b), &last); err != nil || scanErr != nil || last < 0.5 {
+		return ""
+	}
+	return fmt.Sprintf("; load average %.1f at the start: other work disturbs this run", last)
 }
 
 func (r *report) add(c *caseResult) { r.Cases = append(r.Cases, c) }
