@@ -81,19 +81,15 @@ func (b *block) line(s string) (rest string, err *refusal) {
 	if i == 0 || i == len(s) || s[i] != ':' {
 		return "", malformed("malformed field name")
 	}
-	name := s[:i]
-	i++
-	start := i
-	for i < len(s) && chars[s[i]]&inValue != 0 {
-		i++
-	}
-	if i+1 >= len(s) || s[i] != '\r' || s[i+1] != '\n' {
+	name, value := s[:i], s[i+1:]
+	end := strings.IndexByte(value, '\r')
+	if end < 0 || end+1 >= len(value) || value[end+1] != '\n' || !isValue(value[:end]) {
 		return "", malformed("malformed field value")
 	}
 	if b.count++; b.count > maxFields {
 		return "", &refusal{http.StatusRequestHeaderFieldsTooLarge, "too many fields"}
 	}
-	return s[i+2:], b.add(name, trimBlanks(s[start:i]))
+	return value[end+2:], b.add(name, trimBlanks(value[:end]))
 }
 
 // add files a field under its canonical name. Host, Transfer-Encoding and Trailer stay out of the map, as in net/http.
@@ -219,8 +215,16 @@ var errBadField = errors.New("field that cannot be written")
 
 // appendFields writes a field once for each value.
 func appendFields(out []byte, name string, values []string) (_ []byte, err error) {
+	if !isToken(name) {
+		return out, errBadField
+	}
+	return appendValues(out, name, values)
+}
+
+// appendValues is appendFields for a name that is known to be good.
+func appendValues(out []byte, name string, values []string) (_ []byte, err error) {
 	for _, v := range values {
-		if out, err = appendField(out, name, v); err != nil {
+		if out, err = appendValue(out, name, v); err != nil {
 			return out, err
 		}
 	}
@@ -229,7 +233,14 @@ func appendFields(out []byte, name string, values []string) (_ []byte, err error
 
 // appendField fails when name or value would not be understood as such.
 func appendField(out []byte, name, value string) ([]byte, error) {
-	if !isToken(name) || !every(value, inValue) {
+	if !isToken(name) {
+		return out, errBadField
+	}
+	return appendValue(out, name, value)
+}
+
+func appendValue(out []byte, name, value string) ([]byte, error) {
+	if !isValue(value) {
 		return out, errBadField
 	}
 	out = append(out, name...)

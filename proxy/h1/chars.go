@@ -39,6 +39,24 @@ func every(s string, class uint8) bool {
 	return true
 }
 
+// isValue says that all bytes of s may stand in a field value. It looks at eight at a time, and closely only where one of
+// them is a control character, of which a tab is allowed.
+func isValue(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		t := s[i : i+8]
+		x := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		below := (x - ones*' ') &^ x & tops
+		del := x ^ ones*0x7f
+		if (below|(del-ones)&^del&tops) != 0 && !every(t, inValue) {
+			return false
+		}
+	}
+	return every(s[i:], inValue)
+}
+
 // isToken is RFC 9110's token.
 func isToken(s string) bool { return s != "" && every(s, inToken) }
 

@@ -26,16 +26,22 @@ const (
 // canonical is a field name in the form that net/http keys its maps with, and its kind. The names that one meets daily,
 // in either of the two spellings that clients use, cost no memory.
 func canonical(name string) (string, kind) {
-	if known, k := knownName(name); known != "" {
-		return known, k
+	key, k, _ := spelled(name)
+	return key, k
+}
+
+// spelled is canonical, and says whether the name is one of the table's and so a token for certain.
+func spelled(name string) (key string, k kind, known bool) {
+	if key, k := knownName(name); key != "" {
+		return key, k, true
 	}
-	key := http.CanonicalHeaderKey(name)
+	key = http.CanonicalHeaderKey(name)
 	if key != name {
 		if known, k := knownName(key); known != "" {
-			return known, k
+			return known, k, true
 		}
 	}
-	return key, plain
+	return key, plain, false
 }
 
 // knownName is "" for a name that is not in the table. It is long because it is the table.

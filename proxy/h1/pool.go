@@ -8,7 +8,7 @@ import (
 // young is how long a pooled connection is believed to be as it was left. Up to then a request that may be repeated
 // goes out without a look at it, unless the last response had a head only: what a confused backend sends behind that would
 // answer the next request.
-const young = time.Millisecond
+const young = 10 * time.Millisecond
 
 // take is the pooled connection that was used last and is still good, or a new one.
 func (t *Transport) take(r *http.Request, c *Call, dial bool) (*link, error) {

@@ -106,23 +106,29 @@ func (t *Transport) hostOf(r *http.Request, c *Call) string {
 // appendCallFields merges the overlay into the request's fields.
 func appendCallFields(out []byte, header http.Header, c *Call) ([]byte, error) {
 	for name, values := range header {
-		key, k := canonical(name)
+		key, k, known := spelled(name)
 		if !forwarded(k) || replaced(c.Fields, key) {
 			continue
 		}
+		if !known && !isToken(key) {
+			return out, errBadField
+		}
 		var err error
-		if out, err = appendFields(out, key, values); err != nil {
+		if out, err = appendValues(out, key, values); err != nil {
 			return out, err
 		}
 	}
 	for i := range c.Fields {
 		f := &c.Fields[i]
-		key, k := canonical(f.Name)
+		key, k, known := spelled(f.Name)
 		if f.Value == "" || !forwarded(k) {
 			continue
 		}
+		if !known && !isToken(key) {
+			return out, errBadField
+		}
 		var err error
-		if out, err = appendField(out, key, f.Value); err != nil {
+		if out, err = appendValue(out, key, f.Value); err != nil {
 			return out, err
 		}
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 // Sockets of the runtime's poller are non-blocking, so these calls never wait and need not tell the scheduler that they
-// might: entering and leaving a system call costs as much as a small read. On every other platform, and for anything
+// might: entering and leaving a system call costs as much as a small read. They are the sockets' own calls, which skip what
+// read and write do for files. On every other platform, and for anything
 // but clear-text TCP, the same work is done by net.Conn's own methods.
 
 // poller is the raw connection of a clear-text TCP socket, nil for any other.
@@ -25,7 +26,7 @@ func poller(c net.Conn) syscall.RawConn {
 // rawRead returns 0 and no error at the peer's orderly end.
 func rawRead(fd int, p []byte) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
 		if errno != syscall.EINTR {
 			return max(int(n), 0), errno
 		}
@@ -50,7 +51,7 @@ func rawWrite(fd int, pieces *[3][]byte) (int, syscall.Errno) {
 		var n uintptr
 		var errno syscall.Errno
 		if count == 1 {
-			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(iov[0].Base)), uintptr(iov[0].Len))
+			n, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(iov[0].Base)), uintptr(iov[0].Len), syscall.MSG_NOSIGNAL, 0, 0)
 		} else {
 			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(count))
 		}

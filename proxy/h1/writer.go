@@ -92,14 +92,27 @@ func (w *writer) WriteHeader(status int) {
 		w.informational(status)
 		return
 	}
-	w.begin(status)
+	w.begin(status, nil)
+	if !w.committed && (w.length >= 0 || w.bodyless) {
+		w.commit()
+	}
+}
+
+// WriteHeaderFrom is WriteHeader for a response that is passed on: the fields of from are written too, but for those
+// that the writer's own map has an entry for. What concerns the connection that from came on is left out. from is not
+// kept, and copying it into the map, field by field, is saved.
+func (w *writer) WriteHeaderFrom(status int, from http.Header) {
+	if w.wrote || w.conn.state.Load() == tunnel {
+		return
+	}
+	w.begin(status, from)
 	if !w.committed && (w.length >= 0 || w.bodyless) {
 		w.commit()
 	}
 }
 
 // begin writes the status line and the handler's fields. The map may be changed by the handler later without effect.
-func (w *writer) begin(status int) {
+func (w *writer) begin(status int, from http.Header) {
 	w.mu.Lock()
 	w.final = true
 	w.mu.Unlock()
@@ -108,6 +121,15 @@ func (w *writer) begin(status int) {
 	w.line(status)
 	w.declared()
 	for name, values := range w.header {
+		if err := w.field(name, values); err != nil {
+			w.unwritable(err)
+			return
+		}
+	}
+	for name, values := range from {
+		if _, own := w.header[name]; own || name == "Connection" {
+			continue
+		}
 		if err := w.field(name, values); err != nil {
 			w.unwritable(err)
 			return
@@ -142,7 +164,7 @@ func (w *writer) declared() {
 
 // field writes one entry of the handler's map, unless it is not the handler's to say.
 func (w *writer) field(name string, values []string) error {
-	key, k := canonical(name)
+	key, k, known := spelled(name)
 	switch k {
 	case plain, routing:
 		if len(w.trailers) > 0 && slices.Contains(w.trailers, key) || strings.HasPrefix(name, http.TrailerPrefix) {
@@ -164,7 +186,10 @@ func (w *writer) field(name string, values []string) error {
 	default:
 		return nil
 	}
-	out, err := appendFields(w.out, key, values)
+	if !known && !isToken(key) {
+		return errBadField
+	}
+	out, err := appendValues(w.out, key, values)
 	w.out = out
 	return err
 }
