@@ -217,13 +217,29 @@ func (c *conn) read(p []byte) (int, error) {
 	return n, nil
 }
 
-// rest gives back what an idle connection does not need. With half a head in the buffer it stays active.
+// rest is before each wait. What an idle connection does not need is given back once the kernel has said that there is
+// nothing to read, not between the requests of a busy one. With half a head in the buffer the connection stays active.
 func (c *conn) rest(unsure bool) {
 	if c.x != nil && c.x.in.buffered() == 0 {
-		c.server.release(c)
+		c.quiet()
+		if !unsure {
+			c.server.release(c)
+		}
 	}
 	c.unsure = unsure
 	c.arm()
+}
+
+// quiet makes the connection idle. Shutdown looks for idle connections after it said that it is stopping: one of the two
+// sees the other.
+func (c *conn) quiet() {
+	if !c.state.CompareAndSwap(active, idle) {
+		return
+	}
+	c.since = time.Time{}
+	if c.server.stopping.Load() && c.state.CompareAndSwap(idle, ending) {
+		c.interrupt()
+	}
 }
 
 // doubt is how long we wait on the word of a short read alone. An orderly end that came with the last bytes makes no

@@ -39,7 +39,7 @@ type exchange struct {
 func newExchange() *exchange {
 	x := &exchange{}
 	x.in.buf = make([]byte, firstBuffer)
-	x.writer.header = make(http.Header, 16)
+	x.writer.header = make(http.Header, smallMap)
 	x.writer.out = make([]byte, 0, 4<<10)
 	x.renew()
 	return x

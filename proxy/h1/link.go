@@ -201,13 +201,14 @@ func (l *link) armWrite() (end time.Time) {
 // slack is how near an old deadline may be and still be left as it is.
 const slack = firstLook / 2
 
-// arm sees to it that we wake soon enough. A deadline that an earlier exchange left is as good as a new one.
+// arm sees to it that we wake about firstLook from now. A deadline that an earlier exchange left is as good as a new one,
+// so a busy connection sets one only now and then.
 func (l *link) arm(now time.Time) {
 	limit := l.limit()
 	if l.armed.Sub(now) > slack && (limit.IsZero() || !l.armed.After(limit)) {
 		return
 	}
-	l.armAt(now.Add(firstLook), limit)
+	l.armAt(now.Add(2*firstLook), limit)
 }
 
 func (l *link) armAt(next, limit time.Time) {

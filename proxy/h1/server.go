@@ -197,13 +197,6 @@ func (s *Server) release(c *conn) {
 	c.x = nil
 	x.detach()
 	s.exchanges.Put(x)
-	if c.state.CompareAndSwap(active, idle) {
-		c.since = time.Time{}
-		// Shutdown looks for idle connections after it said so: one of us sees the other.
-		if s.stopping.Load() && c.state.CompareAndSwap(idle, ending) {
-			c.interrupt()
-		}
-	}
 }
 
 // Drain makes every further answer carry "Connection: close" and goes on accepting.

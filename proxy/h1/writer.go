@@ -59,7 +59,7 @@ func (w *writer) reset(x *exchange) {
 	w.trailers, w.hold, w.out = w.trailers[:0], w.hold[:0], w.out[:0]
 	w.continued, w.final = false, false
 	if len(w.header) > keepFields {
-		w.header = make(http.Header, 16)
+		w.header = make(http.Header, smallMap)
 	}
 	clear(w.header)
 }
