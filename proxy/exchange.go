@@ -20,19 +20,18 @@ const maxFree = 3
 // exchange is one request on its way: what it asks, what was tried, what came of it. Exchanges are pooled, so nothing
 // of them may be used after end.
 type exchange struct {
-	p       *Proxy
-	w       http.ResponseWriter
-	r       *http.Request
-	record  Record
-	snap    *snapshot
-	call    h1.Call
-	inform  func(int, http.Header) // informational, bound once per pooled exchange
-	body    *replay                // nil without a body
-	spare   *replay                // from an earlier request
-	view    *view
-	fields  [8]h1.Field
-	values  [12]string // backing of the header values that we set
-	nvalues int
+	p      *Proxy
+	w      http.ResponseWriter
+	r      *http.Request
+	record Record
+	snap   *snapshot
+	call   h1.Call
+	inform func(int, http.Header) // informational, bound once per pooled exchange
+	body   *replay                // nil without a body
+	spare  *replay                // from an earlier request
+	view   *view
+	fields [16]h1.Field // what we say to the backend: the same in all attempts, then the attempt's own
+	said   int          // how many are the same in all attempts
 
 	trusted    bool   // the peer's forwarding fields count
 	secure     bool   // the client's side is HTTPS
@@ -244,15 +243,10 @@ func (x *exchange) keepBody() *replay {
 	return x.body
 }
 
-// value puts a header value into the exchange's own backing and returns the slice for a header map.
-func (x *exchange) value(v string) []string {
-	if x.nvalues == len(x.values) {
-		return []string{v}
-	}
-	i := x.nvalues
-	x.values[i] = v
-	x.nvalues++
-	return x.values[i : i+1 : i+1]
+// say sets a field of the request in every attempt's overlay, in place of any that came with it.
+func (x *exchange) say(name, value string) {
+	x.fields[x.said] = h1.Field{Name: name, Value: value}
+	x.said++
 }
 
 // origin is how the client addressed us.

@@ -23,7 +23,7 @@ func (x *exchange) fail(end ending, cause error) bool {
 	}
 	h := x.w.Header()
 	clear(h)
-	h["X-Request-Id"] = x.value(x.record.RequestID)
+	h["X-Request-Id"] = []string{x.record.RequestID}
 	x.started = true
 	if x.grpc {
 		x.failGRPC(h, end.status)

@@ -20,11 +20,11 @@ func (x *exchange) forward(h http.Header) {
 	peer := x.record.Peer
 	x.record.Client = peer
 	if !x.trusted {
-		h["X-Forwarded-For"] = x.value(peer)
+		x.say("X-Forwarded-For", peer)
 	} else {
 		chain := believed(h["X-Forwarded-For"], x.p.trust)
 		x.record.Client = clientOf(chain, peer)
-		h["X-Forwarded-For"] = x.value(appendHop(chain, peer))
+		x.say("X-Forwarded-For", appendHop(chain, peer))
 		x.trustRest(h, len(chain))
 	}
 	proto := "http"
@@ -32,8 +32,8 @@ func (x *exchange) forward(h http.Header) {
 		proto = "https"
 	}
 	x.record.Scheme = proto
-	h["X-Forwarded-Proto"] = x.value(proto)
-	h["X-Forwarded-Host"] = x.value(x.clientHost)
+	x.say("X-Forwarded-Proto", proto)
+	x.say("X-Forwarded-Host", x.clientHost)
 }
 
 // hintTrust says once, at the first drop, which setting would have believed the field.
@@ -65,7 +65,7 @@ func (x *exchange) trustRest(h http.Header, hops int) {
 		x.clientHost = host
 	}
 	if f := splitList(h["Forwarded"]); len(f) > 0 {
-		h["Forwarded"] = x.value(strings.Join(f[max(0, len(f)-max(hops, 1)):], ", "))
+		x.say("Forwarded", strings.Join(f[max(0, len(f)-max(hops, 1)):], ", "))
 	}
 }
 

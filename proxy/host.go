@@ -22,12 +22,12 @@ func (s *service) hostFor(b discovery.Backend) string {
 
 // rewriteLocation turns a redirect to the backend's own origin into one to the origin that the client used. It is only
 // needed where the backend was addressed by another Host than the client's.
-func (x *exchange) rewriteLocation(ep *endpoint, h http.Header) {
+func (x *exchange) rewriteLocation(ep *endpoint, from, h http.Header) {
 	if ep.host == "" {
 		return
 	}
 	for _, name := range [...]string{"Location", "Content-Location"} {
-		value := first(h, name)
+		value := first(from, name)
 		if value == "" {
 			continue
 		}

@@ -18,7 +18,7 @@ func (x *exchange) clean() {
 		dropNamed(h, connection)
 	}
 	if te {
-		h["Te"] = x.value("trailers")
+		h["Te"] = []string{"trailers"} // not in the overlay, which may not speak of the connection
 	}
 	if dropped != "" {
 		x.hintTrust(dropped)

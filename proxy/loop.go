@@ -31,8 +31,8 @@ func (p *Proxy) looped(h http.Header) bool {
 // markLoop adds our tag.
 func (p *Proxy) markLoop(x *exchange, h http.Header) {
 	if before := h["Cdn-Loop"]; len(before) > 0 {
-		h["Cdn-Loop"] = x.value(strings.Join(before, ", ") + ", " + p.loopTag)
+		x.say("Cdn-Loop", strings.Join(before, ", ")+", "+p.loopTag)
 		return
 	}
-	h["Cdn-Loop"] = x.value(p.loopTag)
+	x.say("Cdn-Loop", p.loopTag)
 }

@@ -21,17 +21,25 @@ const large = 64 << 10
 // relay passes the winner's response on: head, body as it comes, trailers. The affinity cookie is set here and only
 // here, for the endpoint that really answered.
 func (x *exchange) relay(ep *endpoint, resp *http.Response) {
-	h := x.w.Header()
-	copyResponse(h, resp.Header)
-	x.rewriteLocation(ep, h)
-	x.bind(ep, resp.StatusCode, h)
+	h, from := x.w.Header(), resp.Header
+	passer, ok := x.w.(headPasser)
+	if !ok || !passable(from) {
+		copyResponse(h, from)
+		from, passer = h, nil
+	}
+	x.rewriteLocation(ep, from, h)
+	x.bind(ep, resp.StatusCode, from, h)
 	announceTrailers(h, resp.Trailer)
 	if x.p.draining.Load() && x.r.ProtoMajor == 2 {
 		h["Connection"] = []string{"close"} // net/http makes a GOAWAY of it
 	}
 	x.record.Status = resp.StatusCode
 	x.started = true
-	x.w.WriteHeader(resp.StatusCode)
+	if passer != nil {
+		passer.WriteHeaderFrom(resp.StatusCode, from)
+	} else {
+		x.w.WriteHeader(resp.StatusCode)
+	}
 	err := x.copyBody(resp)
 	if err == nil {
 		x.copyTrailers(h, resp)
@@ -101,6 +109,21 @@ func (x *exchange) cut(ep *endpoint, e *h1.Error) {
 		x.record.Status = statusClientGone
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// headPasser is a ResponseWriter that writes a response's fields without having them copied into its map first. It leaves
+// out what concerns the connection that they came on.
+type headPasser interface {
+	WriteHeaderFrom(status int, from http.Header)
+}
+
+// passable reports whether a response's fields can be passed on as they are: no Connection field names any of them, and
+// none is of the few that only this side knows to leave out.
+func passable(from http.Header) bool {
+	if c := from["Connection"]; len(c) > 1 || len(c) == 1 && !strings.EqualFold(c[0], "close") && !strings.EqualFold(c[0], "keep-alive") {
+		return false
+	}
+	return from["Proxy-Authenticate"] == nil
 }
 
 // copyResponse copies the fields that concern the client. The values are shared, not cloned: the response is kept until

@@ -14,7 +14,7 @@ func (x *exchange) requestID(h http.Header) {
 	default:
 		x.record.RequestID = randomID()
 	}
-	h["X-Request-Id"] = x.value(x.record.RequestID)
+	x.say("X-Request-Id", x.record.RequestID)
 }
 
 // goodID accepts what is safe in a log line and a header field: up to 128 visible characters without quotes.

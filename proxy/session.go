@@ -50,7 +50,7 @@ func (x *exchange) judge(a *affinity, found []string) {
 
 // bind sets the cookie that binds the session to the endpoint that answered, if the client does not have it already.
 // Errors bind nobody, and a response that carries the cookie is private to its client.
-func (x *exchange) bind(ep *endpoint, status int, h http.Header) {
+func (x *exchange) bind(ep *endpoint, status int, from, h http.Header) {
 	a := x.p.service.affinity
 	if a == nil {
 		return
@@ -69,13 +69,13 @@ func (x *exchange) bind(ep *endpoint, status int, h http.Header) {
 		return
 	}
 	line := a.setCookie(x.ring, ep.name, issued, x.record.Start, x.secure)
-	h["Set-Cookie"] = append(h["Set-Cookie"][:len(h["Set-Cookie"]):len(h["Set-Cookie"])], line)
-	keepPrivate(h)
+	theirs := from["Set-Cookie"]
+	h["Set-Cookie"] = append(theirs[:len(theirs):len(theirs)], line)
+	keepPrivate(from["Cache-Control"], h)
 }
 
 // keepPrivate keeps shared caches from giving one client's cookie to another (RFC 9111 section 5.2.2.7).
-func keepPrivate(h http.Header) {
-	lines := h["Cache-Control"]
+func keepPrivate(lines []string, h http.Header) {
 	for _, line := range lines {
 		for directive := range strings.SplitSeq(line, ",") {
 			name, _, _ := strings.Cut(strings.Trim(directive, " \t"), "=")

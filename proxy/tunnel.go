@@ -109,7 +109,7 @@ var errUnasked = errors.New("101 to a request that asked for no upgrade")
 func upgradeHead(x *exchange, ep *endpoint, resp *http.Response) []byte {
 	h := make(http.Header, len(resp.Header)+2)
 	copyResponse(h, resp.Header)
-	x.bind(ep, resp.StatusCode, h)
+	x.bind(ep, resp.StatusCode, h, h)
 	delete(h, "Content-Length")
 	head := []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
 	for name, values := range h {
