@@ -120,7 +120,7 @@ func TestChaos_TwoOfThreeDeadCostNothingAfterASecond(t *testing.T) {
 
 // follower is a session as a browser sees it.
 type follower struct {
-	caller
+	asker
 	cookie, home string
 	moves        []string // the backends that it was bound to, one after the other
 	bad          []reply
@@ -147,7 +147,7 @@ func TestChaos_OnlyTheDeadBackendsSessionsMoveAndEachOnce(t *testing.T) {
 	followers := make([]*follower, 90)
 	homes := map[string]int{}
 	for i := range followers {
-		followers[i] = &follower{caller: caller{address: p.Address}}
+		followers[i] = &follower{asker: asker{address: p.Address}}
 		defer followers[i].Close()
 		followers[i].visit()
 		homes[followers[i].home]++
@@ -156,7 +156,7 @@ func TestChaos_OnlyTheDeadBackendsSessionsMoveAndEachOnce(t *testing.T) {
 	dead.Kill()
 	everybody(followers, 5)
 	reborn := backend.StartWorker(t, dead.Name, dead.Address)
-	fresh := &follower{caller: caller{address: p.Address}}
+	fresh := &follower{asker: asker{address: p.Address}}
 	defer fresh.Close()
 	for end := time.Now().Add(time.Minute); reborn.Seen.Len() == 0 && time.Now().Before(end); {
 		fresh.cookie = ""

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,14 +31,14 @@ func lasting(ordinary, full time.Duration) time.Duration {
 	return ordinary
 }
 
-// question is one request of a caller.
+// question is one request of a asker.
 type question struct {
 	Method, Target string
 	Number         string // the backend reports it, and a POST's body is this
 	Cookie         string
 }
 
-// reply is what a caller saw of it, however broken.
+// reply is what a asker saw of it, however broken.
 type reply struct {
 	question
 	Response *http.Response // nil when no head came
@@ -72,15 +74,15 @@ func (r reply) String() string {
 	return fmt.Sprintf("%s %s (%s): status %d from %q, %v, after %v", r.Method, r.Target, r.Number, r.Status(), r.Backend(), r.Err, r.Took)
 }
 
-// caller is one client connection that never repeats anything by itself, which net/http's client would.
-type caller struct {
+// asker is one client connection that never repeats anything by itself, which net/http's client would.
+type asker struct {
 	address string
 	conn    net.Conn
 	in      *bufio.Reader
 }
 
 // Close ends the connection; the next call makes another.
-func (c *caller) Close() {
+func (c *asker) Close() {
 	if c.conn != nil {
 		_ = c.conn.Close()
 		c.conn = nil
@@ -88,7 +90,7 @@ func (c *caller) Close() {
 }
 
 // Call makes one exchange.
-func (c *caller) Call(q question) reply {
+func (c *asker) Call(q question) reply {
 	r := reply{question: q, Began: time.Now()}
 	r.Response, r.Text, r.Err = c.exchange(q)
 	r.Took = time.Since(r.Began)
@@ -98,7 +100,7 @@ func (c *caller) Call(q question) reply {
 	return r
 }
 
-func (c *caller) exchange(q question) (*http.Response, string, error) {
+func (c *asker) exchange(q question) (*http.Response, string, error) {
 	if c.conn == nil {
 		conn, err := net.DialTimeout("tcp", c.address, await.Limit)
 		if err != nil {
@@ -152,14 +154,14 @@ func (c *crowd) start(t *testing.T) *crowd {
 	begin := time.Now()
 	for range c.callers {
 		c.running.Go(func() {
-			caller := &caller{address: c.address}
-			defer caller.Close()
+			asker := &asker{address: c.address}
+			defer asker.Close()
 			for {
 				i := c.next.Add(1)
 				if !c.due(begin.Add(time.Duration(i) * c.every)) {
 					return
 				}
-				c.replies.Add(caller.Call(c.ask(int(i))))
+				c.replies.Add(asker.Call(c.ask(int(i))))
 				c.served.Add(1)
 			}
 		})
@@ -258,4 +260,24 @@ func targets[T target](all ...T) string {
 		items = append(items, b.Target())
 	}
 	return "LB_BACKENDS=" + strings.Join(items, ";")
+}
+
+// resetConn ends a connection with an RST.
+func resetConn(c net.Conn) {
+	_ = c.(*net.TCPConn).SetLinger(0)
+	_ = c.Close()
+}
+
+// processTime is the CPU time that a process has used.
+func processTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Skip("no /proc here")
+	}
+	_, rest, _ := strings.Cut(string(raw), ") ")
+	fields := strings.Fields(rest)
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond // in ticks, of which Linux shows a hundred a second
 }

@@ -1,0 +1,317 @@
+package test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pillion-lb/pillion/test/internal/await"
+	"github.com/pillion-lb/pillion/test/internal/backend"
+	"github.com/pillion-lb/pillion/test/internal/binary"
+)
+
+// saying matches a log line with a message about a backend; "" is any.
+func saying(message, name string) func(binary.Line) bool {
+	return func(l binary.Line) bool {
+		return l.String("message") == message && (name == "" || l.String("backend") == name)
+	}
+}
+
+// count is how many lines match.
+func count(p *binary.Process, match func(binary.Line) bool) int {
+	n := 0
+	for _, l := range p.Lines() {
+		if match(l) {
+			n++
+		}
+	}
+	return n
+}
+
+// percentile is the time that a share of the replies did not exceed.
+func percentile(all []reply, share float64) time.Duration {
+	var times []time.Duration
+	for _, r := range all {
+		times = append(times, r.Took)
+	}
+	slices.Sort(times)
+	return times[min(len(times)-1, int(share*float64(len(times))))]
+}
+
+func TestChaos_ABackendThatAnswers500HalfOfTheTimeIsEjected(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	flaky := backend.Start(t, "flaky", func(w http.ResponseWriter, _ *http.Request) {
+		if n.Add(1)%2 == 0 {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	good := backend.StartMany(t, 2)
+	p := pillion.Start(t, backend.Backends(flaky, good[0], good[1]))
+	c := (&crowd{address: p.Address, callers: 16, every: time.Second / 300, ask: asking("GET", "/")}).start(t)
+	begun := time.Now()
+	line := p.Line("an ejection", saying("backend ejected", "flaky"))
+	ejected := time.Now()
+	if took := ejected.Sub(begun); took > 3*time.Second {
+		t.Errorf("ejected after %v", took)
+	}
+	span := lasting(12*time.Second, time.Minute)
+	soon(t, "the window", time.After(span))
+	c.Stop()
+	after := since(c.replies.All(), ejected)
+	flawed := 0
+	for _, r := range after {
+		if r.Backend() == "flaky" {
+			flawed++
+		}
+	}
+	share := float64(flawed) / float64(len(after))
+	t.Logf("ejected after %v (%s); then %d of %d requests (%.1f%%) in %v", ejected.Sub(begun), line.String("reason"), flawed, len(after), 100*share, span)
+	if share >= 0.05 {
+		t.Error("that is 5% or more")
+	}
+	if rate := float64(len(after)) / span.Seconds(); rate < 200 {
+		t.Errorf("only %.0f requests a second were made", rate)
+	}
+}
+
+func TestChaos_AHungBackendIsEjectedAndForgotten(t *testing.T) {
+	t.Parallel()
+	workers := startWorkers(t, 3)
+	p := pillion.Start(t, targets(workers...), "LB_RESPONSE_TIMEOUT=1s")
+	c := (&crowd{address: p.Address, callers: 64, every: time.Second / 150, ask: asking("GET", "/")}).start(t)
+	c.After(t, 150)
+	if err := workers[1].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	hung := time.Now()
+	p.Line("an ejection", saying("backend ejected", workers[1].Name))
+	ejected := time.Now()
+	soon(t, "the time after it", time.After(5*time.Second))
+	c.Stop()
+	if took := ejected.Sub(hung); took > 3*time.Second {
+		t.Errorf("ejected after %v", took)
+	}
+	meanwhile := since(c.replies.All(), hung)
+	slow := 0
+	for _, r := range meanwhile {
+		if !r.OK() {
+			slow++
+			t.Logf("%v", r)
+		}
+	}
+	if slow > 2 { // one that was written just before others were answered counts as slow, not hung
+		t.Errorf("%d GETs failed", slow)
+	}
+	p99 := percentile(meanwhile, 0.99)
+	later := since(c.replies.All(), ejected.Add(100*time.Millisecond))
+	t.Logf("ejected after %v; p99 of %d GETs %v, of %d later ones at most %v", ejected.Sub(hung), len(meanwhile), p99, len(later), percentile(later, 1))
+	if p99 > 2500*time.Millisecond {
+		t.Errorf("p99 is %v", p99)
+	}
+	wantAll(t, "after the ejection", later, func(r reply) bool { return r.OK() && r.Took < 900*time.Millisecond })
+}
+
+// A request that takes its time beside a hung backend is neither cut nor repeated; where the response timeout is shorter
+// it is cut, but not repeated, and its backend, which answers others, is not to blame.
+func TestChaos_ALegitimatelySlowRequestIsNotTakenForAHungOne(t *testing.T) {
+	t.Parallel()
+	workers := startWorkers(t, 3)
+	patient := pillion.Start(t, targets(workers...))
+	hasty := pillion.Start(t, targets(workers[:2]...), "LB_RESPONSE_TIMEOUT=1s")
+	busy := (&crowd{address: hasty.Address, callers: 4, every: time.Second / 50, ask: asking("GET", "/")}).start(t)
+	busy.After(t, 20)
+	if err := workers[2].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	replies := make(chan reply, 100)
+	ask := func(address, method string, i int, what string) {
+		go func() {
+			c := &asker{address: address}
+			defer c.Close()
+			replies <- c.Call(question{Method: method, Target: "/?wait=3s", Number: fmt.Sprint(what, method, i)})
+		}()
+	}
+	for i := range 6 {
+		ask(patient.Address, "GET", i, "patient-")
+		ask(patient.Address, "POST", i, "patient-")
+		ask(hasty.Address, "GET", i, "hasty-")
+	}
+	seen := map[string]int{}
+	await.Until(t, "the slow requests have arrived", func() bool {
+		return asked(workers[:2], "hasty-") >= 6
+	})
+	soon(t, "answers of three seconds", time.After(5*time.Second))
+	for _, w := range workers[:2] {
+		for _, number := range w.Seen.All() {
+			seen[number]++
+		}
+	}
+	served, timedOut := 0, 0
+	for range len(replies) {
+		r := <-replies
+		switch {
+		case strings.HasPrefix(r.Number, "patient-") && r.OK() && seen[r.Number] == 1:
+			served++
+		case strings.HasPrefix(r.Number, "hasty-") && r.Status() == http.StatusGatewayTimeout && seen[r.Number] == 1:
+			timedOut++
+		default:
+			t.Errorf("seen %d times: %v", seen[r.Number], r)
+		}
+	}
+	busy.Stop()
+	wantAll(t, "a quick request", busy.replies.All(), reply.OK)
+	t.Logf("%d of 12 slow requests were served (the others wait on the hung backend), %d of 6 timed out", served, timedOut)
+	if served < 2 || timedOut != 6 || asked(workers[:2], "patient-") != served {
+		t.Error("that is not what slow requests should get")
+	}
+	if n := count(hasty, saying("backend ejected", "")); n > 0 {
+		t.Error("a backend was ejected for a slow request")
+	}
+}
+
+// asked is how many requests with such numbers the workers saw.
+func asked(workers []*backend.Worker, prefix string) int {
+	n := 0
+	for _, w := range workers {
+		for _, number := range w.Seen.All() {
+			if strings.HasPrefix(number, prefix) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// broken is how a backend fails, and what a client may be told of it.
+type broken struct {
+	answer   func(*backend.Conn) // what it does with a request
+	status   int
+	attempts int // that a GET may cost
+}
+
+func writing(s string) func(*backend.Conn) {
+	return func(c *backend.Conn) { _, _ = io.WriteString(c, s) }
+}
+
+func reset(c *backend.Conn) { resetConn(c.Conn) }
+
+func TestChaos_AllThreeFailingAreHonestAndRecover(t *testing.T) {
+	t.Parallel()
+	for name, b := range map[string]broken{
+		"500":       {writing(backend.Answer(500, "sorry")), 500, 1},
+		"reset":     {reset, 502, 2},
+		"no answer": {func(*backend.Conn) {}, 502, 2},
+		"half head": {writing("HTTP/1.1 200 OK\r\nConte"), 502, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var failing atomic.Bool
+			failing.Store(true)
+			var attempts atomic.Int64
+			var items []string
+			for _, name := range []string{"one", "two", "three"} {
+				items = append(items, startFailing(t, name, &failing, &attempts, b.answer).Target())
+			}
+			p := pillion.Start(t, "LB_BACKENDS="+strings.Join(items, ";"))
+			c := (&crowd{address: p.Address, callers: 8, every: time.Second / 100, ask: asking("GET", "/")}).start(t)
+			c.After(t, 200)
+			made, n := attempts.Load(), c.served.Load()
+			if most := int64(b.attempts) * (n + 8); made > most {
+				t.Errorf("%d attempts for %d requests, want at most %d", made, n, most)
+			}
+			wantAll(t, "while all fail", c.replies.All(), func(r reply) bool { return r.Err == nil && r.Status() == b.status })
+			switched := time.Now()
+			failing.Store(false)
+			var first reply
+			c.replies.Wait(await.Limit, nil, func(all []reply) bool {
+				i := slices.IndexFunc(all, reply.OK)
+				if i >= 0 {
+					first = all[i]
+				}
+				return i >= 0
+			})
+			soon(t, "the recovery", time.After(3*time.Second))
+			c.Stop()
+			recovered := since(c.replies.All(), first.Began.Add(first.Took+2*time.Second))
+			wantAll(t, "two seconds after the first good answer", recovered, reply.OK)
+			shares := map[string]int{}
+			for _, r := range recovered {
+				shares[r.Backend()]++
+			}
+			t.Logf("%d attempts for %d failing requests; first good answer after %v; shares later: %v", made, n, first.Began.Add(first.Took).Sub(switched), shares)
+			if len(shares) != 3 {
+				t.Errorf("two seconds later only %v serve", shares)
+			}
+		})
+	}
+}
+
+// startFailing is a backend that fails as long as it is told to and counts what reaches it.
+func startFailing(t *testing.T, name string, failing *atomic.Bool, attempts *atomic.Int64, fail func(*backend.Conn)) *backend.Raw {
+	t.Helper()
+	return backend.StartRaw(t, name, func(c *backend.Conn) {
+		for {
+			if _, err := c.ReadRequest(); err != nil {
+				return
+			}
+			attempts.Add(1)
+			if failing.Load() {
+				fail(c)
+				return
+			}
+			if _, err := io.WriteString(c, backend.Answer(200, name, backend.NameField+": "+name)); err != nil {
+				return
+			}
+		}
+	})
+}
+
+func TestChaos_AllThreeDeadAreHonestAndRecover(t *testing.T) {
+	t.Parallel()
+	workers := startWorkers(t, 3)
+	p := pillion.Start(t, targets(workers...))
+	c := (&crowd{address: p.Address, callers: 8, every: time.Second / 100, ask: asking("GET", "/")}).start(t)
+	c.After(t, 50)
+	for _, w := range workers {
+		w.Kill()
+	}
+	dead := time.Now()
+	c.After(t, 100)
+	worked := processTime(t, p.PID())
+	c.After(t, 200)
+	worked = processTime(t, p.PID()) - worked
+	if worked > time.Second {
+		t.Errorf("two seconds without any backend cost %v of CPU", worked)
+	}
+	wantAll(t, "while all are dead", since(c.replies.All(), dead), func(r reply) bool {
+		return r.Err == nil && (r.Status() == http.StatusBadGateway || r.Status() == http.StatusServiceUnavailable)
+	})
+	back := time.Now()
+	for i, w := range workers {
+		workers[i] = backend.StartWorker(t, w.Name, w.Address)
+	}
+	var first reply
+	c.replies.Wait(await.Limit, nil, func(all []reply) bool {
+		i := slices.IndexFunc(all, func(r reply) bool { return r.OK() && r.Began.After(dead) })
+		if i >= 0 {
+			first = all[i]
+		}
+		return i >= 0
+	})
+	soon(t, "the recovery", time.After(3*time.Second))
+	c.Stop()
+	good := first.Began.Add(first.Took)
+	recovered := since(c.replies.All(), good.Add(2*time.Second))
+	wantAll(t, "two seconds after the first good answer", recovered, reply.OK)
+	seen := []int{workers[0].Seen.Len(), workers[1].Seen.Len(), workers[2].Seen.Len()}
+	t.Logf("%v of CPU for 200 refusals; first good answer %v after the restart; then %v", worked, good.Sub(back), seen)
+	if slices.Contains(seen, 0) {
+		t.Errorf("the restarted backends got %v requests", seen)
+	}
+}

@@ -1,0 +1,153 @@
+package test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pillion-lb/pillion/test/internal/backend"
+)
+
+// sleepy is a backend that closes connections which idled for so long, and counts the requests that it got while it did.
+type sleepy struct {
+	*backend.Raw
+	closed  atomic.Int64 // connections closed for idling
+	crossed atomic.Int64 // POSTs that came when the close was on its way
+}
+
+// startSleepy says in each answer how long it waits if told to.
+func startSleepy(t *testing.T, name string, idle time.Duration, told bool) *sleepy {
+	t.Helper()
+	s := &sleepy{}
+	reply := backend.Answer(200, "done", backend.NameField+": "+name)
+	if told {
+		reply = backend.Answer(200, "done", backend.NameField+": "+name, fmt.Sprintf("Keep-Alive: timeout=%d", int(idle.Seconds())))
+	}
+	s.Raw = backend.StartRaw(t, name, func(c *backend.Conn) {
+		for {
+			_ = c.SetReadDeadline(time.Now().Add(idle))
+			if _, err := c.In.Peek(1); err != nil {
+				s.leave(c, err)
+				return
+			}
+			_ = c.SetReadDeadline(time.Time{})
+			if _, err := c.ReadRequest(); err != nil {
+				return
+			}
+			if _, err := c.Write([]byte(reply)); err != nil {
+				return
+			}
+		}
+	})
+	return s
+}
+
+// leave closes an idle connection and looks whether a request was on its way meanwhile.
+func (s *sleepy) leave(c *backend.Conn, err error) {
+	if timed, ok := err.(net.Error); !ok || !timed.Timeout() {
+		return
+	}
+	s.closed.Add(1)
+	_ = c.Conn.(*net.TCPConn).CloseWrite()
+	_ = c.SetReadDeadline(time.Now().Add(time.Second))
+	if head, err := c.ReadHead(); err == nil && head[:4] == "POST" {
+		s.crossed.Add(1)
+	}
+}
+
+// closing is a proxy in front of two backends that close idle connections.
+type closing struct {
+	name     string
+	idle     time.Duration
+	address  string
+	backends [2]*sleepy
+}
+
+// All of them run beside each other, for they mostly wait.
+func TestChaos_BackendsThatCloseIdleConnectionsCostNothing(t *testing.T) {
+	t.Parallel()
+	idles := []time.Duration{time.Second, 2 * time.Second}
+	if *chaosFull {
+		idles = append(idles, 5*time.Second)
+	}
+	var all []closing
+	for _, idle := range idles {
+		for _, told := range []bool{true, false} {
+			one, two := startSleepy(t, "one", idle, told), startSleepy(t, "two", idle, told)
+			p := pillion.Start(t, "LB_BACKENDS="+one.Target()+";"+two.Target())
+			all = append(all, closing{fmt.Sprintf("idle %v, told %v", idle, told), idle, p.Address, [2]*sleepy{one, two}})
+		}
+	}
+	var running sync.WaitGroup
+	for _, c := range all {
+		running.Go(func() { c.judge(t, visitSparsely(c.address, 24, c.idle, lasting(12*time.Second, 5*time.Minute))) })
+	}
+	running.Wait()
+}
+
+// visitSparsely lets clients come back after about the time that the backends wait, a little less or a little more.
+func visitSparsely(address string, clients int, idle, lasts time.Duration) []reply {
+	var mu sync.Mutex
+	var all []reply
+	var running sync.WaitGroup
+	end := time.Now().Add(lasts)
+	for n := range clients {
+		running.Go(func() {
+			c := &asker{address: address}
+			defer c.Close()
+			for i := 0; time.Now().Before(end); i++ {
+				q := question{Method: http.MethodGet, Target: "/", Number: fmt.Sprint(n, "-", i)}
+				if i%2 == 1 {
+					q.Method = http.MethodPost
+				}
+				r := c.Call(q)
+				mu.Lock()
+				all = append(all, r)
+				mu.Unlock()
+				pause := idle - 30*time.Millisecond + rand.N(60*time.Millisecond)
+				if i%4 == 3 {
+					pause = rand.N(idle / 2)
+				}
+				time.Sleep(pause) // the traffic is sparse; nothing is concluded from the pause
+			}
+		})
+	}
+	running.Wait()
+	return all
+}
+
+// judge forgives only POSTs that a close met on the wire.
+func (s closing) judge(t *testing.T, all []reply) {
+	t.Helper()
+	closed, crossed, posts, lost := int64(0), int64(0), 0, int64(0)
+	for _, b := range s.backends {
+		b.Close()
+		closed += b.closed.Load()
+		crossed += b.crossed.Load()
+	}
+	for _, r := range all {
+		switch {
+		case r.Method == http.MethodGet && !r.OK():
+			t.Errorf("%s: %v", s.name, r)
+		case r.Method == http.MethodPost:
+			posts++
+			if !r.OK() {
+				lost++
+				t.Logf("%s: %v", s.name, r)
+			}
+		}
+	}
+	t.Logf("%s: %d requests, %d of them POSTs; %d idle connections closed by the backends, %d POSTs crossed a close, %d failed",
+		s.name, len(all), posts, closed, crossed, lost)
+	if lost > crossed {
+		t.Errorf("%s: %d POSTs failed, and only %d crossed a close on the wire", s.name, lost, crossed)
+	}
+	if lost > int64(max(1, posts/1000)) {
+		t.Errorf("%s: %d of %d POSTs failed", s.name, lost, posts)
+	}
+}
