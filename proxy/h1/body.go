@@ -94,8 +94,8 @@ func (b *body) Close() error {
 	if !b.mu.TryLock() {
 		b.conn.interrupt()
 		b.mu.Lock()
+		b.conn.armed = time.Time{}
 	}
-	b.conn.armed = time.Time{}
 	b.mu.Unlock()
 	return nil
 }
