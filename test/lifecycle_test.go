@@ -102,8 +102,9 @@ func TestStatus_OwnPathsAnswerAndTheRestIsTheApps(t *testing.T) {
 	p := pillion.Start(t, servers)
 	client := newClient(t)
 	for _, path := range []string{"/.lb/started", "/.lb/ready", "/.lb/live"} {
-		if a := get(t, client, p.URL(path)); a.StatusCode != http.StatusOK || a.Backend() != "" {
-			t.Errorf("%s: %d from %q", path, a.StatusCode, a.Backend())
+		await.Until(t, path+" is 200", func() bool { return get(t, client, p.URL(path)).StatusCode == http.StatusOK })
+		if a := get(t, client, p.URL(path)); a.Backend() != "" {
+			t.Errorf("%s is answered by %q", path, a.Backend())
 		}
 	}
 	for _, path := range []string{"/.lb/other", "/.lb/", "/.lb", "/.lb/readyx", "/.lb/ready/", "/x/.lb/ready", "/.LB/ready", "/.lb/%72eady", "/.lb//ready"} {
@@ -112,8 +113,9 @@ func TestStatus_OwnPathsAnswerAndTheRestIsTheApps(t *testing.T) {
 		}
 	}
 	moved := pillion.Start(t, servers, "LB_STATUS_PATH=/internal/")
-	if a := get(t, client, moved.URL("/internal/ready")); a.StatusCode != http.StatusOK || a.Backend() != "" {
-		t.Errorf("a moved path: %d from %q", a.StatusCode, a.Backend())
+	await.Until(t, "the moved path is 200", func() bool { return get(t, client, moved.URL("/internal/ready")).StatusCode == http.StatusOK })
+	if a := get(t, client, moved.URL("/internal/ready")); a.Backend() != "" {
+		t.Errorf("the moved path is answered by %q", a.Backend())
 	}
 	if a := get(t, client, moved.URL("/.lb/ready")); a.Backend() != "one" {
 		t.Errorf("the default path of a moved one answers from %q", a.Backend())
@@ -137,7 +139,7 @@ func TestStatus_ReadyIsRefusedWhileDraining(t *testing.T) {
 	t.Parallel()
 	p := pillion.Start(t, backend.Backends(backend.StartMany(t, 1)...), "LB_DRAIN_DELAY=2s")
 	client := newClient(t)
-	wantStatus(t, get(t, client, p.URL("/.lb/ready")), http.StatusOK)
+	await.Until(t, "ready is 200", func() bool { return get(t, client, p.URL("/.lb/ready")).StatusCode == http.StatusOK })
 	p.Signal(terminate)
 	await.Until(t, "ready is 503", func() bool {
 		return get(t, client, p.URL("/.lb/ready")).StatusCode == http.StatusServiceUnavailable

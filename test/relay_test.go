@@ -301,7 +301,7 @@ func TestRelay_AnEarlyAnswerReachesAClientThatStillSends(t *testing.T) {
 		http.Error(w, "too much", http.StatusRequestEntityTooLarge)
 	})
 	for protocol, client := range clients {
-		body := io.LimitReader(endless{}, 64<<20)
+		body := io.LimitReader(endless{}, 8<<20)
 		a, err := exchange(client, newRequest(t, "POST", p.URL("/"), body))
 		if err != nil || a.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s: %v, %v", protocol, a.Response, err)
