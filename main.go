@@ -452,7 +452,8 @@ func (b *balancer) observe(m metric.Meter) {
 
 // listen opens the one port.
 func listen(p config.Process) (net.Listener, error) {
-	l, err := net.Listen("tcp", p.Listen)
+	// Without the kernel's keep-alive probes: our own limits end what is idle, and each option costs a call per connection.
+	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", p.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
