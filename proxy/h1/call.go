@@ -1,5 +1,3 @@
-// Package h1 is HTTP/1.1 on the wire, made for proxying. Server runs an http.Handler; Transport sends requests to one
-// endpoint. Both speak net/http's types and neither knows about backends, affinity, retries or spans.
 package h1
 
 import (

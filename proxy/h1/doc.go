@@ -1,0 +1,34 @@
+// Package h1 is HTTP/1.1 on the wire, made for proxying. Server runs an http.Handler; Transport sends requests to one
+// endpoint. Both speak net/http's types and neither knows about backends, affinity, retries or spans.
+//
+// # The way of a request
+//
+// One goroutine serves one client connection and does the whole exchange. It waits in the poller's callback of its
+// connection (conn.go). When bytes come, it takes an exchange from a pool, reads into its buffer, parses a head
+// (exchange.go, head.go, block.go, target.go) and calls the handler, still in the callback if all of the request is
+// there. The handler sends the request on with a Transport: a link is taken from its pool or dialled (pool.go, dial.go),
+// the head is serialised from the parsed form (serialize.go), written, and the answer awaited in the callback of that
+// connection (link.go, roundtrip.go). The response's body (answer.go, payload.go) is read by the handler and gathered by
+// the writer (writer.go, writerhead.go), which writes a small answer at once when the handler returns. Large bodies of
+// known length go from socket to socket (splice.go).
+//
+// A small GET is two reads and two writes, three allocations, and the poller's share.
+//
+// # Goroutines
+//
+// Server starts one for each connection and waits for it in Shutdown. Beside it there is, for a request body that is not
+// in memory, an upload (upload.go), which is ended and joined before its link or the body is used again, and timers: one
+// while a handler has asked a request's context for Done (context.go), one while a Transport has idle connections.
+//
+// # Time
+//
+// Deadlines are left where earlier exchanges put them as long as they come early enough. Whoever a deadline wakes looks
+// at the clock, at the limits, and at the client (limits.go), and waits on. A client that has left is so found within a
+// quarter of a second, and nothing watches it while the backend is quick.
+//
+// # Strictness
+//
+// What RFC 9112 leaves to taste, and what peers are known to read in different ways, is refused: a request with a status
+// of its own and the end of the connection (refuse.go), a response with an Error that says Broken. What is sent is made
+// from the parsed form and checked again. net/http is never stricter than this package; fuzzing holds it to that.
+package h1
