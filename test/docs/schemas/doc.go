@@ -3,5 +3,7 @@
 //
 // It is a module of its own, because these libraries are large and the program must not depend on them:
 //
-//	go -C test/docs/schemas test ./...
+//	go -C test/docs/schemas test -count=1 ./...
+//
+// The count is there because Go keeps the results of tests, and does not look at files of another module for that.
 package schemas
