@@ -319,9 +319,10 @@ func (c *conn) end(answered bool) bool {
 	if c.state.Load() == tunnel {
 		return false
 	}
-	if c.x != nil && c.x.writer.cut {
+	switch {
+	case c.x != nil && c.x.writer.cut:
 		c.reset()
-	} else if answered {
+	case answered && !c.x.last():
 		c.linger()
 	}
 	c.c.Close()

@@ -191,9 +191,14 @@ func (x *exchange) fill(method, target, host string) {
 }
 
 // selfContained says that the exchange needs nothing of the connection but that its answer be written: all of the
-// request is here, the connection goes on, and no protocol is to be changed.
+// request is here, and no protocol is to be changed.
 func (x *exchange) selfContained() bool {
-	return x.body.whole() && !x.body.expects && !x.request.Close && !x.head.upgrade
+	return x.body.whole() && !x.body.expects && !x.head.upgrade
+}
+
+// last says that the client has promised to send nothing after this request, and that all of it was read.
+func (x *exchange) last() bool {
+	return x != nil && x.request.Close && x.body.done && x.in.buffered() == 0
 }
 
 // run handles one request and says whether the connection can take another.

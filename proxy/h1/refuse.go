@@ -28,6 +28,7 @@ func (c *conn) refuse(why *refusal) {
 	b = append(b, text...)
 	b = append(b, '\n')
 	c.write(b)
+	c.x.request.Close = false // nobody knows what else the client sends
 	c.x.writer.out = b[:0]
 	c.report(why.status, id, why.reason)
 }
