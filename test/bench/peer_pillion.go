@@ -35,6 +35,7 @@ func newPillion(name, path, sampler string) peer {
 			"LB_AFFINITY_SECRET=only-for-the-bench-0123456789abcdef",
 			"LB_ACCESS_LOG=off",
 			"OTEL_TRACES_EXPORTER=otlp",
+			"OTEL_METRICS_EXPORTER=none", // the peers count nothing either
 			"OTEL_EXPORTER_OTLP_ENDPOINT=http://"+s.Sink,
 			"OTEL_TRACES_SAMPLER="+sampler)
 		if s.TLS {
