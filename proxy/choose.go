@@ -113,11 +113,16 @@ func (p *picker) choose(tried []*endpoint) *entry {
 			return e
 		}
 	}
-	return p.chooseAmong(tried)
+	for {
+		// Another request may just have taken the trial that was drawn; then it is not open any more.
+		if e := p.drawAmong(tried); e == nil || e.admit() {
+			return e
+		}
+	}
 }
 
-// chooseAmong draws by weight among the untried alone, by counting them out.
-func (p *picker) chooseAmong(tried []*endpoint) *entry {
+// drawAmong draws by weight among the untried alone, by counting them out.
+func (p *picker) drawAmong(tried []*endpoint) *entry {
 	var total uint32
 	for i := range p.entries {
 		if e := &p.entries[i]; e.open(tried) {
@@ -138,9 +143,6 @@ func (p *picker) chooseAmong(tried []*endpoint) *entry {
 			break
 		}
 		n -= uint32(e.weight)
-	}
-	if last == nil || !last.admit() { // another request has just taken the trial
-		return nil
 	}
 	return last
 }

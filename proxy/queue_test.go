@@ -139,7 +139,7 @@ func TestQueue_FreePlaceElsewhereIsTaken(t *testing.T) {
 }
 
 // session gets a cookie that binds to the backend.
-func session(t *testing.T, p *Proxy, name string) (field, value string) {
+func session(t testing.TB, p *Proxy, name string) (field, value string) {
 	t.Helper()
 	a := p.service.affinity
 	line := a.setCookie(a.ring(time.Now()), name, time.Now().Unix(), time.Now(), false)
