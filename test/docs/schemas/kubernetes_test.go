@@ -108,6 +108,9 @@ func TestKubernetes_TheSidecarStartsFirstAndStopsLast(t *testing.T) {
 	if len(pod.InitContainers) != 1 || pod.InitContainers[0].RestartPolicy == nil || *pod.InitContainers[0].RestartPolicy != core.ContainerRestartPolicyAlways {
 		t.Errorf("the init containers are %+v", pod.InitContainers)
 	}
+	if l := pod.Containers[0].Lifecycle; l == nil || l.PreStop == nil || l.PreStop.Sleep == nil {
+		t.Error("the app stops at once, while the balancer still gets requests for it")
+	}
 }
 
 // The records that srv:// asks for exist only for a headless Service with a port of this name.
