@@ -52,6 +52,9 @@ func (c *conn) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	x.body.Close()
 	c.c.SetDeadline(time.Time{})
+	if tcp, ok := netConn(c.c).(*net.TCPConn); ok {
+		tcp.SetKeepAlive(true) // nothing else notices a peer that vanished; listeners may have it off, as it costs four calls
+	}
 	glued := append([]byte(nil), x.in.bytes()...)
 	t := &Tunnel{Conn: c.c, conn: c}
 	r := bufio.NewReaderSize(io.MultiReader(&leftover{glued}, t), max(4<<10, len(glued)))
