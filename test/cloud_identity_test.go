@@ -1,0 +1,165 @@
+package test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pillion-lb/pillion/test/internal/await"
+	"github.com/pillion-lb/pillion/test/internal/backend"
+)
+
+// Tokens that live for seconds show in seconds what tokens that live for an hour do, unless this flag asks for the
+// whole of it.
+var cloudFull = flag.Bool("cloud.full", false, "let identity tokens live for 20 s and be used for 60 s")
+
+const (
+	identityField = "X-Serverless-Authorization"
+	audience      = "https://aud.example"
+	audienceCount = "instance/service-accounts/default/identity?audience=" + audience
+)
+
+// expiry is the exp of a bearer token; the error is for what is no token.
+func expiry(field string) (time.Time, error) {
+	parts := strings.Split(strings.TrimPrefix(field, "Bearer "), ".")
+	if !strings.HasPrefix(field, "Bearer ") || len(parts) != 3 {
+		return time.Time{}, fmt.Errorf("%q is no bearer token", field)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return time.Time{}, err
+	}
+	var claims struct {
+		Aud string
+		Exp int64
+	}
+	if err := json.Unmarshal(raw, &claims); err != nil {
+		return time.Time{}, err
+	}
+	if claims.Aud != audience {
+		return time.Time{}, fmt.Errorf("a token for %q", claims.Aud)
+	}
+	return time.Unix(claims.Exp, 0), nil
+}
+
+func TestCloud_ShortLivedTokensAreFreshUnderLoad(t *testing.T) {
+	t.Parallel()
+	life, lasts := 5*time.Second, 13*time.Second
+	if *cloudFull {
+		life, lasts = 20*time.Second, time.Minute
+	}
+	const own = "Basic dXNlcjpwYXNz ,  odd=\"x\""
+	var wrong await.Values[string]
+	authority := backend.NewAuthority(t)
+	b := backend.StartTLS(t, "one", authority, func(_ http.ResponseWriter, r *http.Request) {
+		if at, err := expiry(r.Header.Get(identityField)); err != nil || time.Now().After(at) {
+			wrong.Add(fmt.Sprintf("%s %v expires %v", r.Method, err, at))
+		}
+		if got := r.Header["Authorization"]; len(got) != 1 || got[0] != own {
+			wrong.Add(fmt.Sprintf("Authorization %q", got))
+		}
+	})
+	m := newMachine(t)
+	m.SetTokenLife(life)
+	p := pillion.Start(t, backend.Backends(b), m.Environment, "LB_IDENTITY="+audience, "LB_CA_FILE="+authority.File)
+	load := startStream(t, 4, p.URL("/"), "Authorization", own, identityField, "Bearer of-the-caller")
+	end := time.After(lasts)
+	load.More(t, 50)
+	<-end // the duration is the promise: so many refreshes in so much time
+	total := load.Stop(t)
+	if all := wrong.All(); len(all) > 0 {
+		t.Errorf("%d of %d requests were wrong, the first: %s", len(all), total, all[0])
+	}
+	if n := m.Requests(audienceCount); n < 3 || n > 5 {
+		t.Errorf("%d tokens of %v were fetched in %v, want 3 to 5", n, life, lasts)
+	}
+	t.Logf("%d requests, %d fetches", total, m.Requests(audienceCount))
+}
+
+// A request that was tried at one kind of backend and retried at the other carries what is meant for the one that it
+// reaches, in either order.
+func TestCloud_ATokenNeverReachesABackendThatItIsNotFor(t *testing.T) {
+	t.Parallel()
+	var wrong await.Values[string]
+	var failed [2]atomic.Int64
+	serve := func(i int, name string, wanted bool) http.HandlerFunc {
+		return func(_ http.ResponseWriter, r *http.Request) {
+			_, err := expiry(r.Header.Get(identityField))
+			if wanted && err != nil || !wanted && len(r.Header[identityField]) > 0 {
+				wrong.Add(fmt.Sprintf("%s got %q", name, r.Header[identityField]))
+			}
+			if got := r.Header.Get("Authorization"); got != "Bearer callers-own" {
+				wrong.Add(fmt.Sprintf("%s got Authorization %q", name, got))
+			}
+			if r.Header.Get("Fail") == name {
+				failed[i].Add(1)
+				panic(http.ErrAbortHandler)
+			}
+		}
+	}
+	authority := backend.NewAuthority(t)
+	secure := backend.StartTLS(t, "secure", authority, serve(0, "secure", true))
+	plain := backend.Start(t, "plain", serve(1, "plain", false))
+	for order, line := range map[string]string{"token first": backend.Backends(secure, plain), "token last": backend.Backends(plain, secure)} {
+		p := pillion.Start(t, line, newMachine(t).Environment, "LB_IDENTITY="+audience, "LB_CA_FILE="+authority.File,
+			"LB_EJECT_ERRORS=0", "LB_EJECT_RATE=0", "LB_RETRY_BUDGET=100%", "LB_PROTOCOL=http1")
+		client := newClient(t)
+		for i := range 60 {
+			fail := []string{"secure", "plain"}[i%2]
+			a := get(t, client, p.URL("/"), "Fail", fail, "Authorization", "Bearer callers-own", identityField, "Bearer forged")
+			if a.StatusCode != http.StatusOK || a.Backend() == fail {
+				t.Errorf("%s: status %d from %q", order, a.StatusCode, a.Backend())
+			}
+		}
+	}
+	if failed[0].Load() == 0 || failed[1].Load() == 0 {
+		t.Errorf("%d requests were retried from the secure backend, %d from the plain one: both are needed", failed[0].Load(), failed[1].Load())
+	}
+	if all := wrong.All(); len(all) > 0 {
+		t.Errorf("%d requests were wrong, the first: %s", len(all), all[0])
+	}
+}
+
+func TestCloud_WithoutATokenTheClientLearnsNothing(t *testing.T) {
+	t.Parallel()
+	authority := backend.NewAuthority(t)
+	b := backend.StartTLS(t, "one", authority, nil)
+	m := newMachine(t)
+	p := pillion.Start(t, backend.Backends(b), m.Environment, "LB_IDENTITY="+audience, "LB_CA_FILE="+authority.File)
+	wantStatus(t, get(t, newClient(t), p.URL("/")), http.StatusOK)
+	dark := newMachine(t)
+	dark.Delete("instance/service-accounts/default/email")
+	dark.SetTokenLife(-time.Minute) // every token has expired already
+	p = pillion.Start(t, backend.Backends(b), dark.Environment, "LB_IDENTITY="+audience, "LB_CA_FILE="+authority.File)
+	a := get(t, newClient(t), p.URL("/"))
+	wantStatus(t, a, http.StatusBadGateway)
+	wantNothingInside(t, a, "token", "identity", "metadata", audience)
+	if !strings.Contains(p.Printed(), "expired already") {
+		t.Error("the log does not say why")
+	}
+	if hits := b.Hits(); hits != 1 {
+		t.Errorf("%d requests reached the backend, want the first alone", hits)
+	}
+}
+
+// The answers of a backend that wants more than a token must not turn into questions to the metadata server.
+func TestCloud_ClientsCannotMakeTokensBeFetched(t *testing.T) {
+	t.Parallel()
+	authority := backend.NewAuthority(t)
+	b := backend.StartTLS(t, "one", authority, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	m := newMachine(t)
+	p := pillion.Start(t, backend.Backends(b), m.Environment, "LB_IDENTITY="+audience, "LB_CA_FILE="+authority.File)
+	client := newClient(t)
+	for range 1000 {
+		wantStatus(t, get(t, client, p.URL("/")), http.StatusUnauthorized)
+	}
+	if n := m.Requests(audienceCount); n != 1 {
+		t.Errorf("%d tokens were fetched, want 1", n)
+	}
+}
