@@ -195,7 +195,7 @@ func TestChaos_AnEgressServesAnAppThatPauses(t *testing.T) {
 	left := time.Now()
 	took := gone(t, p, told)
 	t.Logf("gone %v after SIGTERM, %v after the app's last connection", took, time.Since(left))
-	if alone := time.Since(left); alone < time.Second {
+	if alone := time.Since(left); alone < 900*time.Millisecond { // it looks fifty times a second
 		t.Errorf("it ended %v after the app's last connection, want a second", alone)
 	}
 }

@@ -204,7 +204,7 @@ func reset(c *backend.Conn) { resetConn(c.Conn) }
 func TestChaos_AllThreeFailingAreHonestAndRecover(t *testing.T) {
 	t.Parallel()
 	for name, b := range map[string]broken{
-		"500":       {writing(backend.Answer(500, "sorry")), 500, 1},
+		"500":       {writing(backend.Answer(500, "sorry", "Connection: close")), 500, 1},
 		"reset":     {reset, 502, 2},
 		"no answer": {func(*backend.Conn) {}, 502, 2},
 		"half head": {writing("HTTP/1.1 200 OK\r\nConte"), 502, 1},

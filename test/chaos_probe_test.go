@@ -200,7 +200,7 @@ func TestChaos_OneBrokenBackendOfThree(t *testing.T) {
 		"half a head": {writing("HTTP/1.1 200 OK\r\nConte"), func(r reply) bool { return r.Err == nil && r.Status() == 502 }},
 		"half a body": {writing(half), reply.Cut},
 		"half chunks": {writing(chunk), reply.Cut},
-		"500":         {writing(backend.Answer(500, "sorry")), func(r reply) bool { return r.Err == nil && r.Status() == 500 }},
+		"500":         {writing(backend.Answer(500, "sorry", "Connection: close")), func(r reply) bool { return r.Err == nil && r.Status() == 500 }},
 		"hang":        {func(c *backend.Conn) { _, _ = io.Copy(io.Discard, c) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,12 +2,15 @@ package backend
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,13 +53,27 @@ func RunWorker() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Protocols: &protocols, ErrorLog: quiet, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = os.Stdout.WriteString(r.Header.Get(NumberField) + "\n") // one write, so whole or not at all
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set(NameField, name)
 		work(w, r)
-	}))
-	os.Exit(1)
+	})}
+	ended := make(chan struct{})
+	go func() { // as an app that is told to go does
+		defer close(ended)
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, syscall.SIGTERM)
+		<-told
+		_ = server.Shutdown(context.Background())
+	}()
+	if err := server.Serve(l); errors.Is(err, http.ErrServerClosed) {
+		<-ended
+	}
+	os.Exit(0)
 }
 
 // Long is the body of an answer with a pause in its middle.
@@ -129,8 +146,14 @@ func (w *Worker) Kill() {
 	_ = w.process.Wait()
 }
 
+// Gone is closed when the process has ended and its last report is in.
+func (w *Worker) Gone() <-chan struct{} { return w.read }
+
 // Stop freezes the process: the kernel goes on accepting for it, and nothing is answered.
 func (w *Worker) Stop() error { return w.process.Process.Signal(syscall.SIGSTOP) }
+
+// Leave tells the process to go, as platforms do: it finishes what it has and closes its connections.
+func (w *Worker) Leave() error { return w.process.Process.Signal(syscall.SIGTERM) }
 
 // Target is the worker as an item of LB_BACKENDS.
 func (w *Worker) Target(options ...string) string {
