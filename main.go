@@ -94,6 +94,12 @@ func run(ctx context.Context, args, environ []string, signals <-chan os.Signal, 
 	return exitUsage
 }
 
+// misused says that a subcommand does not know its arguments.
+func misused(command string, args []string, stderr io.Writer) int {
+	fmt.Fprintf(stderr, "pillion: %s does not know %q\n\n%s", command, args, usage)
+	return exitUsage
+}
+
 // load reads the environment and the targets in it, and returns every problem of both.
 func load(environ []string) (*config.Config, []discovery.Target, []config.Problem) {
 	cfg, problems := config.Load(environ)
@@ -103,13 +109,17 @@ func load(environ []string) (*config.Config, []discovery.Target, []config.Proble
 
 // check judges the environment. Unlike a start it is strict with OTEL_* values that we don't support.
 func check(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	resolve := len(args) == 1 && args[0] == "--resolve"
+	if len(args) > 0 && !resolve {
+		return misused("check", args, stderr)
+	}
 	cfg, targets, problems := load(environ)
 	problems = append(problems, cfg.Telemetry.Warnings...)
 	if len(problems) > 0 {
 		config.Report(stderr, problems)
 		return exitConfig
 	}
-	if len(args) == 1 && args[0] == "--resolve" {
+	if resolve {
 		if err := discovery.Resolve(ctx, cfg, targets, discovery.Options{Logger: slog.New(slog.DiscardHandler)}, stdout); err != nil {
 			fmt.Fprintln(stderr, "pillion:", err)
 			return exitFailed
@@ -124,6 +134,9 @@ func explain(args, environ []string, stdout, stderr io.Writer) int {
 	if len(args) == 1 && args[0] == "--markdown" {
 		fmt.Fprint(stdout, config.Reference())
 		return exitOK
+	}
+	if len(args) > 0 {
+		return misused("explain", args, stderr)
 	}
 	cfg, _, problems := load(environ)
 	config.Explain(stdout, cfg)

@@ -49,16 +49,14 @@ type exchange struct {
 	class   retryClass
 	last    ending // of the last failed attempt
 	cause   error
-	resent  bool // the body went out at least in part
 
-	cookies  [4]string // values of our cookie in the request
-	verdict  cookieState
-	binding  binding
-	bound    *endpoint // of a valid cookie
-	ring     *keyring
-	reason   reason
-	trial    bool
-	fallback bool // nothing eligible was left, so any endpoint will do
+	cookies [4]string // values of our cookie in the request
+	verdict cookieState
+	binding binding
+	bound   *endpoint // of a valid cookie
+	ring    *keyring
+	reason  reason
+	trial   bool
 
 	trace  traceState
 	span   trace.Span // SERVER span; nil when not recorded
@@ -140,11 +138,9 @@ var (
 	errLoop       = errors.New("the request came through this balancer before")
 	errTooLarge   = errors.New("request body is larger than LB_MAX_BODY_BYTES")
 	errNoBackend  = errors.New("no backend")
-	errNoAnswer   = errors.New("no backend could be reached")
 	errNotFound   = errors.New("discovery has not answered yet")
 	errStrict     = errors.New("the session's backend can't be used and LB_AFFINITY_STRICT is on")
 	errNoToken    = errors.New("no identity token")
-	errDeadline   = errors.New("LB_REQUEST_TIMEOUT is over")
 	errQueue      = errors.New("every backend has LB_MAX_IN_FLIGHT requests in flight")
 	errClientGone = errors.New("the client left")
 )

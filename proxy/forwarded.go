@@ -74,7 +74,10 @@ func (x *exchange) trustRest(h http.Header, hops int) {
 func believed(lines []string, trust config.Trust) []string {
 	all := splitList(lines)
 	if trust.Hops > 0 {
-		return all[max(0, len(all)-trust.Hops):]
+		if len(all) < trust.Hops {
+			return nil // a proxy was passed by, so nobody knows who wrote this
+		}
+		return all[len(all)-trust.Hops:]
 	}
 	for i := len(all) - 1; i >= 0; i-- {
 		if !trustedPeer(trust.Prefixes, bareAddress(all[i])) {

@@ -23,7 +23,12 @@ func loopTag(service string) string {
 func (p *Proxy) looped(h http.Header) bool {
 	passes := 0
 	for _, line := range h["Cdn-Loop"] {
-		passes += strings.Count(line, p.loopTag)
+		for entry := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(entry, ";")
+			if strings.Trim(name, " \t") == p.loopTag {
+				passes++
+			}
+		}
 	}
 	return passes >= maxPasses
 }

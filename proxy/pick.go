@@ -15,10 +15,10 @@ func (x *exchange) pick() (ep *endpoint, done bool) {
 	}
 	e, why := x.prefer()
 	switch {
-	case e == nil && len(x.snap.entries) == 0:
-		return nil, x.fail(ending{http.StatusServiceUnavailable, "us", "pick"}, errNoBackend)
 	case e == nil && x.p.service.cfg.Affinity.Strict && x.bound != nil:
 		return nil, x.fail(ending{http.StatusServiceUnavailable, "us", "pick"}, errStrict)
+	case e == nil && x.record.Attempts == 0:
+		return nil, x.fail(ending{http.StatusServiceUnavailable, "us", "pick"}, errNoBackend)
 	case e == nil:
 		return nil, x.exhausted()
 	}

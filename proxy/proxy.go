@@ -86,6 +86,9 @@ func New(cfg *config.Config, o Options) *Proxy {
 		p.metrics = newMetrics(o.Meter, p)
 	}
 	p.service = newService(cfg, o, p.metrics)
+	if a := cfg.Service.Affinity; a.Cookie && a.Secret == nil {
+		p.log.Warn("LB_AFFINITY_SECRET is not set, so affinity cookies guard against accident only: whoever knows the service's name can forge them")
+	}
 	return p
 }
 

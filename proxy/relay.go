@@ -40,6 +40,7 @@ func (x *exchange) relay(ep *endpoint, resp *http.Response) {
 	} else {
 		x.w.WriteHeader(resp.StatusCode)
 	}
+	x.showHead(ep, resp)
 	err := x.copyBody(resp)
 	if err == nil {
 		x.copyTrailers(h, resp)
@@ -48,6 +49,17 @@ func (x *exchange) relay(ep *endpoint, resp *http.Response) {
 	resp.Body.Close()
 	if err != nil {
 		x.cut(ep, err)
+	}
+}
+
+// showHead lets the client see the head of a response whose body may be long in coming: an event stream, a call in both
+// directions. Package h1 does it by itself when the first byte keeps it waiting.
+func (x *exchange) showHead(ep *endpoint, resp *http.Response) {
+	if _, own := x.w.(headPasser); own && resp.ProtoMajor == 1 || resp.ContentLength >= 0 {
+		return
+	}
+	if f, ok := x.w.(http.Flusher); ok {
+		f.Flush()
 	}
 }
 

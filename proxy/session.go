@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/http"
 	"strings"
-	"time"
 )
 
 // readCookie takes our cookie out of the request and judges it. It reports whether the request is answered already:
@@ -108,7 +107,7 @@ func privately(lines []string) string {
 // so the client must begin a new session.
 func (x *exchange) lostSession() string {
 	a := x.p.service.affinity
-	if a == nil || !a.cfg.Strict || x.verdict != cookieUnknown || x.cause != nil || !x.record.Start.Before(time.Now()) {
+	if a == nil || !a.cfg.Strict || x.verdict != cookieUnknown || x.cause != nil {
 		return ""
 	}
 	return a.deleteCookie(x.secure)

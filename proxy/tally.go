@@ -5,10 +5,8 @@ import (
 	"time"
 )
 
-// window is how long a sample counts towards the success rate.
-const window = 10 * time.Second
-
-// slots divide the window; a slot is started anew when the clock has come round to it.
+// slots of one second each make the ten seconds that count towards the success rate. A slot is started anew when the
+// clock has come round to it.
 const slots = 10
 
 // tally counts an endpoint's outcomes: failures in a row, and successes and failures of the last ten seconds. Requests

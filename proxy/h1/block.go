@@ -234,14 +234,7 @@ func appendValues(out []byte, name string, values []string) (_ []byte, err error
 	return out, nil
 }
 
-// appendField fails when name or value would not be understood as such.
-func appendField(out []byte, name, value string) ([]byte, error) {
-	if !isToken(name) {
-		return out, errBadField
-	}
-	return appendValue(out, name, value)
-}
-
+// appendValue fails when the value would not be understood as such.
 func appendValue(out []byte, name, value string) ([]byte, error) {
 	if !isValue(value) {
 		return out, errBadField

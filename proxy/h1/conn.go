@@ -342,10 +342,8 @@ func (c *conn) reset() {
 	}
 }
 
-const (
-	lingerTime  = 500 * time.Millisecond
-	lingerBytes = 1 << 20
-)
+// lingerTime is for how long a client that is still sending is listened to after its answer.
+const lingerTime = 500 * time.Millisecond
 
 // linger says that nothing more will come and reads on until the client ends too, for a short while.
 func (c *conn) linger() {
@@ -355,11 +353,9 @@ func (c *conn) linger() {
 	}
 	c.c.SetReadDeadline(time.Now().Add(lingerTime))
 	p := make([]byte, firstBuffer)
-	for total := 0; total < lingerBytes; {
-		n, err := c.c.Read(p)
-		if err != nil {
+	for {
+		if _, err := c.c.Read(p); err != nil {
 			return
 		}
-		total += n
 	}
 }

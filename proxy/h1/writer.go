@@ -2,7 +2,6 @@ package h1
 
 import (
 	"bufio"
-	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -16,7 +15,6 @@ import (
 const outLimit = 16 << 10
 
 var (
-	errCut      = errors.New("body shorter than its declared length")
 	errHijacked = http.ErrHijacked
 )
 

@@ -69,7 +69,7 @@ func appendAttributes(b []byte, attrs []attribute.KeyValue) []byte {
 		b = append(b, ' ')
 		b = append(b, a.Key...)
 		b = append(b, '=')
-		b = appendValue(b, a.Value.Emit())
+		b = appendValue(b, a.Value.String())
 	}
 	return b
 }

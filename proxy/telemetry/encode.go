@@ -187,5 +187,5 @@ func appendAnyValue(b []byte, v attribute.Value) []byte {
 		return b
 	}
 	// Kinds that we never record travel as text.
-	return protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), v.Emit())
+	return protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), v.String())
 }

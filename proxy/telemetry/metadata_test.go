@@ -56,7 +56,7 @@ func TestMachine_DescribesEachPlatform(t *testing.T) {
 func text(attrs []attribute.KeyValue) string {
 	var b strings.Builder
 	for _, a := range attrs {
-		b.WriteString(" " + string(a.Key) + "=" + a.Value.Emit())
+		b.WriteString(" " + string(a.Key) + "=" + a.Value.String())
 	}
 	return strings.TrimSpace(b.String())
 }

@@ -59,9 +59,11 @@ func runReverseProxy(arg string) error {
 // at once may well swap backends; it is here for its cost, not as an example.
 func runArticle(arg string) error {
 	return serveGoPeer(arg, func(targets []*url.URL, _ *http.Transport) http.Handler {
+		//lint:ignore SA1019 the design is measured as it was published
 		proxy := &httputil.ReverseProxy{Director: func(*http.Request) {}}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			target := targets[rand.IntN(len(targets))]
+			//lint:ignore SA1019 and so is its race
 			proxy.Director = func(r *http.Request) {
 				r.URL.Scheme = target.Scheme
 				r.URL.Host = target.Host
