@@ -283,6 +283,32 @@ func TestExchange_SpliceNamesTheSideThatBroke(t *testing.T) {
 	}
 }
 
+// TestExchange_SpliceOutlastsPauses of either side that are longer than a wake and shorter than a stall.
+func TestExchange_SpliceOutlastsPauses(t *testing.T) {
+	t.Parallel()
+	const size = 400_000
+	pause := func() { time.Sleep(firstLook + nextLook) } // so that the wakes happen; nothing hangs on how long it is
+	p := newRelay(backend(t, func(_ int, c *client) {
+		for c.head() != "" {
+			if n, err := io.CopyN(io.Discard, c.r, size); err != nil {
+				c.t.Error(n, err)
+			}
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("a", size/2))
+			pause()
+			io.WriteString(c, strings.Repeat("b", size/2))
+		}
+	}))
+	p.t.StallTimeout = 5 * time.Second
+	t.Cleanup(p.t.CloseIdle)
+	k := dial(t, serve(t, &Server{Handler: p, StallTimeout: 5 * time.Second}))
+	k.send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("a", size/2)))
+	pause()
+	k.send(strings.Repeat("b", size/2))
+	if resp, body := k.response("POST"); body != strings.Repeat("a", size/2)+strings.Repeat("b", size/2) {
+		t.Error(resp, len(body))
+	}
+}
+
 // TestExchange_OnlyWebSocketIsTunnelled: any other upgrade is dropped and the request goes on.
 func TestExchange_OnlyWebSocketIsTunnelled(t *testing.T) {
 	t.Parallel()

@@ -295,6 +295,27 @@ func TestServer_NeverWritesWhatTheHandlerMayNotSay(t *testing.T) {
 	}
 }
 
+// TestServer_HeadOfAnotherResponse: WriteHeaderFrom says the same as copying it into the map would.
+func TestServer_HeadOfAnotherResponse(t *testing.T) {
+	t.Parallel()
+	from := http.Header{"X-A": {"1", "2"}, "X-Own": {"theirs"}, "Content-Length": {"5"}, "Connection": {"close"}, "Keep-Alive": {"timeout=5"},
+		"Transfer-Encoding": {"gzip"}, "Upgrade": {"h2c"}}
+	addr := serve(t, handler(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Own", "ours")
+		w.(interface{ WriteHeaderFrom(int, http.Header) }).WriteHeaderFrom(http.StatusTeapot, from)
+		io.WriteString(w, "hello")
+	}))
+	k := dial(t, addr)
+	for range 2 {
+		k.send(get)
+		resp, body := k.response("GET")
+		resp.Header.Del("Date")
+		if got := fmt.Sprint(resp.StatusCode, resp.Header, resp.Close, body); got != "418 map[Content-Length:[5] X-A:[1 2] X-Own:[ours]] falsehello" {
+			t.Error(got)
+		}
+	}
+}
+
 func TestServer_UnknownLengthIsChunkedOrEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("0123456789abcdef", 10_000)
