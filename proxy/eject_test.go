@@ -82,7 +82,8 @@ func TestEject_UnhealthyAndDrainingAreNotLeft(t *testing.T) {
 		p.Update(set)
 		now := time.Now()
 		p.service.judge(p.service.endpoints["c"], false, "timeout", now, now)
-		if traffic(p, "a", false, 50) != "" {
+		traffic(p, "a", false, 50)
+		if st := stateOf(t, p, "a"); st.State != "eligible" || st.Ejections != 0 {
 			t.Error("the only one of use was ejected")
 		}
 	})

@@ -340,7 +340,7 @@ func TestProbe_BlindOneDoesNotShortenAnEjection(t *testing.T) {
 		synctest.Wait()
 		failures(p, "a", 5)
 		time.Sleep(50 * time.Second)
-		if st := stateOf(t, p, "a"); st.State != "ejected" {
+		if st := stateOf(t, p, "a"); st.State != "ejected" || !st.ProbeOK {
 			t.Errorf("after 50 s: %+v", st)
 		}
 		time.Sleep(17 * time.Second)

@@ -240,6 +240,9 @@ func TestQueue_DepartedClientLeavesTheLine(t *testing.T) {
 		if len(c.arrived()) != 1 {
 			t.Error("a departed client's request was sent")
 		}
+		if st := stateOf(t, c.p, "a"); st.InFlight != 0 {
+			t.Errorf("it keeps %d places", st.InFlight)
+		}
 	})
 }
 
