@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/pillion-lb/pillion/test/internal/await"
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
@@ -149,5 +151,24 @@ func (s closing) judge(t *testing.T, all []reply) {
 	}
 	if lost > int64(max(1, posts/1000)) {
 		t.Errorf("%s: %d of %d POSTs failed", s.name, lost, posts)
+	}
+}
+
+// A platform that stops our CPU between requests stops our timers too: what went stale meanwhile is noticed all the same.
+func TestChaos_AProxyThatWasFrozenCostsNothing(t *testing.T) {
+	t.Parallel()
+	one, two := startSleepy(t, "one", time.Second, false), startSleepy(t, "two", time.Second, false)
+	p := pillion.Start(t, "LB_BACKENDS="+one.Target()+";"+two.Target())
+	for round := range 3 {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			c := (&crowd{address: p.Address, callers: 32, ask: asking(method, "/")}).start(t)
+			c.After(t, 200)
+			c.Stop()
+			wantAll(t, fmt.Sprint("in round ", round), c.replies.All(), reply.OK)
+		}
+		before := one.closed.Load() + two.closed.Load()
+		p.Signal(syscall.SIGSTOP)
+		await.Until(t, "the backends have closed idle connections", func() bool { return one.closed.Load()+two.closed.Load() >= before+2 })
+		p.Signal(syscall.SIGCONT)
 	}
 }
