@@ -207,7 +207,7 @@ func (c *conn) run() (again bool) {
 	x.context.begin(c)
 	panicked := x.handle(c.server.Handler)
 	if c.state.Load() == tunnel {
-		x.context.end()
+		x.endContext()
 		return false
 	}
 	x.body.Close()
@@ -216,9 +216,7 @@ func (c *conn) run() (again bool) {
 	} else {
 		x.writer.finish()
 	}
-	if x.context.end() {
-		x.renew()
-	}
+	x.endContext()
 	if x.writer.cut || x.writer.closing || x.writer.err != nil {
 		return false
 	}
@@ -227,6 +225,13 @@ func (c *conn) run() (again bool) {
 	}
 	c.since = time.Time{}
 	return true
+}
+
+// endContext ends the request's context and replaces it if somebody may still hold it.
+func (x *exchange) endContext() {
+	if x.context.end() {
+		x.renew()
+	}
 }
 
 // handle calls the handler and survives it. http.ErrAbortHandler cuts the answer, as in net/http.

@@ -361,6 +361,34 @@ func TestServer_ContextIsPerRequest(t *testing.T) {
 	}
 }
 
+// TestServer_ContextOfATunnelIsNobodyElses: the memory of its request is reused, the ended context is not.
+func TestServer_ContextOfATunnelIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, handler(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Err() != nil {
+			t.Error("born dead")
+		}
+		r.Context().Done()
+		if r.URL.Path == "/tunnel" {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			conn.Close()
+		}
+	}))
+	for range 20 {
+		k := dial(t, addr)
+		k.send("GET /tunnel HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+		k.rest()
+		k = dial(t, addr)
+		k.send(get)
+		k.response("GET")
+		k.Close()
+	}
+}
+
 func TestServer_DoneTellsOfADepartedClient(t *testing.T) {
 	t.Parallel()
 	done := make(chan error, 1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -44,7 +45,7 @@ func (c *conn) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	case c.fd >= 0:
 		return nil, nil, errors.New("hijack of a request that asks for no upgrade")
 	case c.state.Load() == tunnel:
-		return nil, nil, errHijacked
+		return nil, nil, http.ErrHijacked
 	case x.writer.wrote:
 		if err := x.writer.FlushError(); err != nil {
 			return nil, nil, err

@@ -14,10 +14,6 @@ import (
 // outLimit is how much of an answer is gathered before it is written without being asked.
 const outLimit = 16 << 10
 
-var (
-	errHijacked = http.ErrHijacked
-)
-
 // writer is the http.ResponseWriter of one exchange. Nothing leaves before the handler returns, flushes or writes more
 // than a buffer holds, so that a small answer is one write. A body whose length nobody declared is held back: if the
 // handler returns before the buffer is full, the length is known after all.
@@ -82,7 +78,7 @@ func (w *writer) Header() http.Header { return w.header }
 func (w *writer) Write(p []byte) (int, error) {
 	switch {
 	case w.conn.state.Load() == tunnel:
-		return 0, errHijacked
+		return 0, http.ErrHijacked
 	case !w.wrote:
 		w.WriteHeader(http.StatusOK)
 	}
@@ -153,7 +149,7 @@ func (w *writer) Flush() { w.FlushError() }
 // FlushError sends what was written so far.
 func (w *writer) FlushError() error {
 	if w.conn.state.Load() == tunnel {
-		return errHijacked
+		return http.ErrHijacked
 	}
 	if !w.wrote {
 		w.WriteHeader(http.StatusOK)
