@@ -16,8 +16,8 @@ const (
 	maxInterim  = 16          // 1xx responses before the final one
 )
 
-// exchange sends a request and returns the response when its head is here. After an error the link is closed, or back
-// in the pool when it never came to be used.
+// exchange sends a request and returns the response when its head is here. After an error the link is closed, also when
+// nothing was sent on it.
 func (l *link) exchange(r *http.Request, c *Call) (*http.Response, error) {
 	l.begin(r, c)
 	if err := l.prepare(); err != nil {
