@@ -27,6 +27,7 @@ type Backend struct {
 	Run      bool            // a Cloud Run service: Host is always the target's own, 401s may refresh the token
 	Audience string          // of the ID token that requests carry; "" for none
 	Source   string          // the item of LB_BACKENDS that it came from
+	Guarded  bool            // an attribute names its host: it is dialled with Control
 }
 
 // Set is one publication: all backends of the service, sorted by Name.

@@ -99,7 +99,7 @@ func (p *parser) target() Target {
 		scheme, authority = "", rest
 	}
 	t := Target{Item: p.item, Written: !p.attribute}
-	t.Template = Backend{Protocol: config.Auto, Weight: 1, Source: p.item}
+	t.Template = Backend{Protocol: config.Auto, Weight: 1, Source: p.item, Guarded: p.attribute}
 	if !p.dispatch(scheme, authority, &t) {
 		return t
 	}

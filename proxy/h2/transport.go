@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pillion-lb/pillion/proxy/h1"
@@ -23,6 +24,9 @@ type Transport struct {
 	ConnectTimeout time.Duration      // dial and TLS together; 0 is 3 s
 	IdleTimeout    time.Duration      // of connections without streams; 0 is 90 s
 	MaxHeaderBytes int                // of a response head; 0 is 64 KiB
+
+	// Control is asked before each connection, as a net.Dialer's; nil permits all.
+	Control func(network, address string, _ syscall.RawConn) error
 
 	mu      sync.Mutex
 	conns   []*http.ClientConn
@@ -124,7 +128,7 @@ func (t *Transport) connect(ctx context.Context, address string) (*http.ClientCo
 	var protocols http.Protocols
 	scheme := "http"
 	nt := &http.Transport{
-		DialContext:            (&net.Dialer{}).DialContext,
+		DialContext:            (&net.Dialer{Control: t.Control}).DialContext,
 		IdleConnTimeout:        idle,
 		MaxResponseHeaderBytes: int64(header),
 		DisableCompression:     true,
