@@ -129,9 +129,9 @@ func TestChaos_TenTimesTheLimitIsBoundedInMemoryAndTime(t *testing.T) {
 	p := pillion.Start(t, backend.Backends(servers...), fmt.Sprintf("LB_MAX_IN_FLIGHT=%d", limit))
 	// Each caller asks four times a second, so that those turned away don't spend the time with asking again.
 	c := (&crowd{address: p.Address, callers: callers, every: 250 * time.Millisecond / callers, ask: asking(http.MethodGet, "/")}).start(t)
-	passes(t, lasting(4*time.Second, 30*time.Second))
+	passes(t, lasting(3*time.Second, 30*time.Second))
 	half := memory(t, p)
-	passes(t, lasting(4*time.Second, 30*time.Second))
+	passes(t, lasting(3*time.Second, 30*time.Second))
 	full := memory(t, p)
 	c.Stop()
 	all := c.replies.All()
