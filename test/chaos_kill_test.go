@@ -28,13 +28,11 @@ func TestChaos_ABackendKilledFiveTimesCostsNoRequestThatCouldBeSaved(t *testing.
 	const kills = 5
 	t.Run("killed", func(t *testing.T) {
 		t.Parallel()
-		all, seen := loseOneOfThree(t, 10_000, kills, nil, kill)
-		judgeKills(t, all, seen, callers*kills)
+		judgeKills(t, loseOneOfThree(t, 10_000, kills, nil, kill), callers*kills)
 	})
 	t.Run("killed over HTTP/2", func(t *testing.T) {
 		t.Parallel()
-		all, seen := loseOneOfThree(t, 5000, kills, []string{"LB_PROTOCOL=h2c"}, kill)
-		judgeKills(t, all, seen, callers*kills)
+		judgeKills(t, loseOneOfThree(t, 5000, kills, []string{"LB_PROTOCOL=h2c"}, kill), callers*kills)
 	})
 }
 
@@ -45,23 +43,24 @@ func TestChaos_ABackendThatLeavesCostsNothing(t *testing.T) {
 	for name, env := range map[string][]string{"HTTP/1.1": nil, "HTTP/2": {"LB_PROTOCOL=h2c"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			all, workers := loseOneOfThree(t, 5000, 5, env, func(w *backend.Worker) {
+			l := loseOneOfThree(t, 5000, 5, env, func(w *backend.Worker) {
 				if err := w.Leave(); err != nil {
 					t.Error(err)
 				}
 				<-w.Gone()
 			})
-			seen := numbers(workers)
+			seen := numbers(l.workers)
 			crossed := 0
-			wantAll(t, "while a backend leaves", all, func(r reply) bool {
+			wantAll(t, "while a backend is away", l.whileAway(), reply.OK)
+			wantAll(t, "while a backend leaves", l.all, func(r reply) bool {
 				if r.Method == http.MethodPost && r.Err == nil && r.Status() == http.StatusBadGateway && seen[r.Number] == 0 {
 					crossed++
 					return true
 				}
 				return r.OK() && (r.Method != http.MethodPost || seen[r.Number] == 1)
 			})
-			t.Logf("%d requests, %d POSTs crossed a close", len(all), crossed)
-			if crossed > len(all)/1000 {
+			t.Logf("%d requests, %d POSTs crossed a close", len(l.all), crossed)
+			if crossed > len(l.all)/1000 {
 				t.Errorf("%d POSTs failed", crossed)
 			}
 		})
@@ -71,9 +70,30 @@ func TestChaos_ABackendThatLeavesCostsNothing(t *testing.T) {
 // callers is how many clients ask at once.
 const callers = 64
 
+// losses is what happened while a backend was lost and started again some times.
+type losses struct {
+	all     []reply
+	workers []*backend.Worker // all that ever were
+	away    [][2]time.Time    // from when to when there was nobody in its place
+}
+
+// whileAway is the replies to requests that began when nobody was in the lost backend's place.
+func (l losses) whileAway() []reply {
+	var all []reply
+	for _, r := range l.all {
+		for _, a := range l.away {
+			if r.Began.After(a[0]) && r.Began.Before(a[1]) {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
+}
+
 // loseOneOfThree makes requests while one of three backends is lost and started again some times.
-func loseOneOfThree(t *testing.T, least int64, times int, env []string, lose func(*backend.Worker)) ([]reply, []*backend.Worker) {
+func loseOneOfThree(t *testing.T, least int64, times int, env []string, lose func(*backend.Worker)) losses {
 	t.Helper()
+	var l losses
 	workers := startWorkers(t, 3)
 	env = append(env, targets(workers...))
 	if !*chaosFull {
@@ -81,13 +101,16 @@ func loseOneOfThree(t *testing.T, least int64, times int, env []string, lose fun
 	}
 	p := pillion.Start(t, env...)
 	c := (&crowd{address: p.Address, callers: callers, ask: mixed}).start(t)
-	all, victim := workers, workers[1]
+	victim := workers[1]
+	l.workers = workers
 	for range times {
 		c.After(t, 500)
 		lose(victim)
+		gone := time.Now()
 		c.After(t, 200)
+		l.away = append(l.away, [2]time.Time{gone, time.Now()})
 		victim = backend.StartWorker(t, victim.Name, victim.Address)
-		all = append(all, victim)
+		l.workers = append(l.workers, victim)
 		if !victim.Seen.Wait(2*time.Minute, nil, func(seen []string) bool { return len(seen) >= 50 }) {
 			t.Fatal("the restarted backend gets no requests")
 		}
@@ -96,7 +119,8 @@ func loseOneOfThree(t *testing.T, least int64, times int, env []string, lose fun
 		c.After(t, least-n)
 	}
 	c.Stop()
-	return c.replies.All(), all
+	l.all = c.replies.All()
+	return l
 }
 
 // numbers ends the workers and counts the requests that they saw, by number.
@@ -113,11 +137,12 @@ func numbers(workers []*backend.Worker) map[string]int {
 
 // judgeKills fails the test for what HTTP would have allowed to save. At most so many requests were in flight when a
 // backend was killed.
-func judgeKills(t *testing.T, all []reply, workers []*backend.Worker, inFlight int) {
+func judgeKills(t *testing.T, l losses, inFlight int) {
 	t.Helper()
-	seen := numbers(workers)
+	wantAll(t, "while a backend is dead", l.whileAway(), reply.OK)
+	seen := numbers(l.workers)
 	cut, lost, crossed, repeated := 0, 0, 0, 0
-	for _, r := range all {
+	for _, r := range l.all {
 		n := seen[r.Number]
 		if n > 1 {
 			repeated++
@@ -140,7 +165,7 @@ func judgeKills(t *testing.T, all []reply, workers []*backend.Worker, inFlight i
 			t.Errorf("seen %d times: %v", n, r)
 		}
 	}
-	t.Logf("%d requests: %d answers cut, %d POSTs cut with a 502, %d POSTs written and never read, %d GETs repeated", len(all), cut, lost, crossed, repeated)
+	t.Logf("%d requests: %d answers cut, %d POSTs cut with a 502, %d POSTs written and never read, %d GETs repeated", len(l.all), cut, lost, crossed, repeated)
 	if cut+lost+crossed+repeated > inFlight {
 		t.Errorf("more trouble than the %d requests in flight explain", inFlight)
 	}
