@@ -254,3 +254,50 @@ func TestChaos_SIGTERMCompletesRequestsOverHTTP2(t *testing.T) {
 	}
 	t.Logf("gone after %v", gone(t, p, told))
 }
+
+// A WebSocket that never falls silent gets its close frame too, between two frames and never in one.
+func TestChaos_SIGTERMEndsABusyWebSocketAtABorder(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"small messages": 999, "large messages": 60_000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			frame := string([]byte{0x82, 126, byte(size >> 8), byte(size)}) + strings.Repeat("x", size)
+			raw := backend.StartRaw(t, "one", func(c *backend.Conn) {
+				r, err := c.ReadRequest()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, switching(r))
+				for err == nil {
+					_, err = io.WriteString(c, frame)
+				}
+			})
+			p := pillion.Start(t, raw.Environment())
+			c := wire.Dial(t, p.Address)
+			c.Send(wire.Request("GET", "/", "", handshake...))
+			c.Head()
+			c.Expect(frame)
+			told := time.Now()
+			p.Signal(terminate)
+			for {
+				head := make([]byte, 4)
+				if _, err := io.ReadFull(c.In, head); err != nil {
+					t.Fatalf("the tunnel ended without a close frame: %v", err)
+				}
+				if head[0] == 0x88 {
+					if head[1] != 2 || head[2] != 0x03 || head[3] != 0xe9 {
+						t.Errorf("the close frame begins with %x", head)
+					}
+					break
+				}
+				if string(head) != frame[:4] {
+					t.Fatalf("a frame begins with %x", head)
+				}
+				if n, err := c.In.Discard(size); err != nil {
+					t.Fatalf("the tunnel ended %d bytes into a message of %d: %v", n, size, err)
+				}
+			}
+			t.Logf("gone after %v", gone(t, p, told))
+		})
+	}
+}

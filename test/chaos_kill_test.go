@@ -100,7 +100,8 @@ func loseOneOfThree(t *testing.T, least int64, times int, env []string, lose fun
 		env = append(env, "LB_EJECT_TIME=300ms") // or it would be lost when nobody uses it
 	}
 	p := pillion.Start(t, env...)
-	c := (&crowd{address: p.Address, callers: callers, ask: mixed}).start(t)
+	// In full length the restarted backend serves out longer and longer ejections, so that the pace matters.
+	c := (&crowd{address: p.Address, callers: callers, every: lasting(0, time.Millisecond), ask: mixed}).start(t)
 	victim := workers[1]
 	l.workers = workers
 	for range times {
