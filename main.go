@@ -185,6 +185,9 @@ func serve(ctx context.Context, environ []string, signals <-chan os.Signal, stdo
 		b.logger.Warn("unsupported value, it counts as unset", "variable", w.Variable, "problem", w.String())
 		os.Unsetenv(w.Variable) // OpenTelemetry's packages read the environment themselves
 	}
+	if cfg.Process.TrustedProxies.Setting == "gclb+cloudrun" {
+		b.logger.Warn("LB_TRUSTED_PROXIES=gclb+cloudrun is only safe where the service admits nothing but the load balancer: set its ingress to internal-and-cloud-load-balancing")
+	}
 	limitMemory()
 	if err := b.build(ctx, targets); err != nil {
 		b.logger.Error("start failed", "error", err.Error())
@@ -493,8 +496,14 @@ func limitMemory() {
 	}
 }
 
-// version is the version of the build: the module's, or the commit's.
+// release is set by the image's build: -ldflags '-X main.release=v1.2.3'.
+var release string
+
+// version is the version of the build: the release's, the module's, or the commit's.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -57,7 +57,7 @@ func (m metadataClient) get(ctx context.Context, path string) (value, etag strin
 func short(err error) error {
 	var status *metadata.Error
 	if errors.As(err, &status) {
-		return fmt.Errorf("status %d", status.Code)
+		return fmt.Errorf("status %d (is this a machine of Google's?)", status.Code)
 	}
 	return err
 }

@@ -97,7 +97,7 @@ func TestParse_BadItemsSayWhatIsWrong(t *testing.T) {
 		"://x":                              "needs", // read as an item without a scheme
 		"http://":                           "names no host",
 		"":                                  "names no host",
-		"http://a/path":                     `a path is refused, even a final slash: requests keep their own path; write "a"`,
+		"http://a/path":                     `a path is refused, even a final slash: requests keep their own path; leave out "/path"`,
 		"http://a/":                         "path is refused",
 		`http://a\b`:                        "path is refused",
 		"http://u:p@a":                      "user info",

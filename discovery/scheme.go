@@ -14,8 +14,8 @@ func (p *parser) plain(authority string) bool {
 	case strings.Contains(authority, "#"):
 		p.failf("host and port only", "a fragment (#) is refused")
 	case strings.ContainsAny(authority, `/\`):
-		host, _, _ := strings.Cut(strings.ReplaceAll(authority, `\`, "/"), "/")
-		p.failf("host and port only", "a path is refused, even a final slash: requests keep their own path; write %q", host)
+		path := authority[strings.IndexAny(authority, `/\`):]
+		p.failf("host and port only", "a path is refused, even a final slash: requests keep their own path; leave out %q", path)
 	default:
 		return true
 	}

@@ -14,7 +14,7 @@ import (
 func ListenerTLS(certFile, keyFile string) (*tls.Config, error) {
 	c := &certificate{cert: certFile, key: keyFile}
 	if _, err := c.get(nil); err != nil {
-		return nil, fmt.Errorf("loading the certificate of LB_TLS_CERT_FILE and LB_TLS_KEY_FILE: %w", err)
+		return nil, fmt.Errorf("loading the certificate of LB_TLS_CERT_FILE and LB_TLS_KEY_FILE: %.200s", err.Error())
 	}
 	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
 }

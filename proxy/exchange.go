@@ -82,7 +82,10 @@ func (x *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	if p.tracing != nil {
 		p.tracing.RequestStarted()
 	}
-	x.secure = r.TLS != nil
+	x.secure, x.record.Scheme = r.TLS != nil, "http"
+	if x.secure {
+		x.record.Scheme = "https"
+	}
 	x.clientHost = r.Host
 	x.repeatable = repeatable(r)
 	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(first(r.Header, "Content-Type"), "application/grpc")
@@ -135,7 +138,7 @@ func (x *exchange) refused() bool {
 // Causes of our own errors, for the log.
 var (
 	errMethod     = errors.New("method is not served by a proxy")
-	errLoop       = errors.New("the request came through this balancer before")
+	errLoop       = errors.New("the request came through this balancer before: it is among its own backends")
 	errTooLarge   = errors.New("request body is larger than LB_MAX_BODY_BYTES")
 	errNoBackend  = errors.New("no backend")
 	errNotFound   = errors.New("discovery has not answered yet")

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"errors"
+	"syscall"
 	"time"
 )
 
@@ -49,8 +51,11 @@ func (s *service) holds(now time.Time) bool {
 // when it is not, or no longer, to be held.
 func (x *exchange) hold() bool {
 	s := x.p.service
-	if !s.holds(time.Now()) {
+	if !s.holds(time.Now()) || !errors.Is(x.cause, syscall.ECONNREFUSED) {
 		return false
+	}
+	if !s.holding.Swap(true) {
+		s.log.Info("no backend accepts connections yet, requests are held", "backend", x.record.Backend, "until", s.hold)
 	}
 	most := int64(mostHeld)
 	if s.queue.size > 0 {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/pillion-lb/pillion/config"
@@ -95,11 +96,7 @@ func noAnswer() error {
 	return &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Head, Err: io.ErrUnexpectedEOF}
 }
 
-type testError string
-
-func (e testError) Error() string { return string(e) }
-
-const errRefused = testError("connection refused")
+const errRefused = syscall.ECONNREFUSED
 
 // stateOf is the state of one endpoint.
 func stateOf(t testing.TB, p *Proxy, name string) EndpointState {

@@ -62,7 +62,8 @@ func (x *exchange) trace() *httptrace.ClientTrace {
 		GotFirstResponseByte: func() { x.begun.Store(true) },
 		WroteRequest: func(httptrace.WroteRequestInfo) {
 			x.written.Store(time.Now().UnixNano())
-			if x.call.ResponseTimeout > 0 && !x.begun.Load() {
+			// Once there is an answer the call may be another exchange's already, if this is a late end of the body.
+			if !x.begun.Load() && x.call.ResponseTimeout > 0 {
 				x.response.Store(time.AfterFunc(x.call.ResponseTimeout, func() { x.cancel(errTimeout) }))
 			}
 		},
@@ -189,10 +190,12 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close gives the response up. It does not wait for a request body that is still being read: a backend may end its
+// answer first, and then nothing more may come from a client that waits for our end. net/http's Close waits for that
+// read unless the request's context has ended, so the context ends first.
 func (b *body) Close() error {
-	err := b.source.Close()
 	b.x.finish()
-	return err
+	return b.source.Close()
 }
 
 // connectError types an error of dialling.

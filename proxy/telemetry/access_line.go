@@ -149,6 +149,8 @@ func (l *AccessLine) appendText(b []byte) []byte {
 	b = appendPair(b, "error", l.Error)
 	if l.TraceID.IsValid() {
 		b = appendHex(append(b, " trace="...), l.TraceID[:])
+	} else if l.Status >= 400 {
+		b = appendPair(b, "request_id", l.RequestID) // clients are told to quote it
 	}
 	return append(b, '\n')
 }

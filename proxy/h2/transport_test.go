@@ -1,0 +1,90 @@
+package h2
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
+)
+
+// startBackend serves handler over HTTP/2 in clear text until the test ends.
+func startBackend(t *testing.T, handler http.HandlerFunc) *Transport {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: handler, Protocols: new(http.Protocols)}
+	s.Protocols.SetUnencryptedHTTP2(true)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Serve(l)
+	}()
+	transport := &Transport{Address: l.Addr().String()}
+	t.Cleanup(func() {
+		transport.CloseIdle()
+		s.Close()
+		<-done
+	})
+	return transport
+}
+
+// stubborn is a client's body that brings nothing more, and whose Close does not end a read in progress.
+type stubborn struct{ end chan struct{} }
+
+func (b stubborn) Read([]byte) (int, error) { <-b.end; return 0, io.ErrUnexpectedEOF }
+func (b stubborn) Close() error             { return nil }
+
+// A call in both directions may be ended by the backend alone. Its client says nothing more before it has seen that end,
+// which it cannot before Close returns.
+func TestTransport_AnAnswerMayEndBeforeItsRequest(t *testing.T) {
+	t.Parallel()
+	transport := startBackend(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "enough") })
+	body := stubborn{make(chan struct{})}
+	defer close(body.end)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "POST", "http://app.example/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = -1
+	resp, err := transport.Send(r, &h1.Call{Body: body, ResponseTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "enough" {
+		t.Errorf("the answer is %q, %v", text, err)
+	}
+	resp.Body.Close()
+	if ctx.Err() != nil {
+		t.Error("Close waited for the request's body")
+	}
+}
+
+func TestTransport_ACancelledRequestIsTheClientsDoing(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	transport := startBackend(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-arrived
+		cancel()
+	}()
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://app.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = transport.Send(r, &h1.Call{})
+	if e, ok := err.(*h1.Error); !ok || e.Client != h1.Gone {
+		t.Errorf("the error is %#v", err)
+	}
+}
