@@ -48,6 +48,7 @@ var interopCases = []struct {
 	{"our_thirty_streams_at_once", thirtyStreams},
 	{"our_metadata_of_6_KiB", bigMetadata},
 	{"our_answers_after_half_close", answersAfterHalfClose},
+	{"our_stream_that_ends_before_its_caller_does", endsBeforeItsCaller},
 	{"our_first_message_comes_at_once", firstMessageAtOnce},
 	{"our_deadline_reaches_the_backend", deadlineIsPassedOn},
 }
@@ -132,6 +133,21 @@ func answersAfterHalfClose(ctx context.Context, c testgrpc.TestServiceClient, _ 
 	}
 	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("the stream's end is %w", err)
+	}
+	return nil
+}
+
+// endsBeforeItsCaller wants the status of a call to which it could still say more.
+func endsBeforeItsCaller(ctx context.Context, c testgrpc.TestServiceClient, _ *grpc.ClientConn) error {
+	s, err := c.FullDuplexCall(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.Send(&testgrpc.StreamingOutputCallRequest{ResponseStatus: &testgrpc.EchoStatus{Code: int32(codes.DataLoss)}}); err != nil {
+		return err
+	}
+	if _, err := s.Recv(); status.Code(err) != codes.DataLoss {
+		return fmt.Errorf("the call ended with %w", err)
 	}
 	return nil
 }
