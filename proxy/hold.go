@@ -10,8 +10,11 @@ import (
 // answered with an error: only while no endpoint of the service has ever accepted a connection, not for long, and not
 // more of them than may stand in the queue.
 
-// holdPause is how long a held request waits before it dials again.
+// holdPause is how long a held request waits before it asks whether it may dial again.
 const holdPause = 100 * time.Millisecond
+
+// knockPause is the least time between two held requests that dial again.
+const knockPause = 20 * time.Millisecond
 
 // defaultHold is LB_START_HOLD for backends on loopback.
 const defaultHold = 10 * time.Second
@@ -62,9 +65,21 @@ func (x *exchange) hold() bool {
 		most = int64(s.queue.size * max(1, len(x.snap.entries)))
 	}
 	defer s.held.Add(-1)
-	if s.held.Add(1) > most || !x.pause(holdPause) {
+	if s.held.Add(1) > most {
 		return false
+	}
+	for knocks := false; !knocks && s.holds(time.Now()); knocks = s.mayKnock(time.Now()) {
+		if !x.pause(holdPause) {
+			return false
+		}
 	}
 	x.ntried, x.free = 0, 0
 	return true
+}
+
+// mayKnock lets a few of the held requests dial again for all of them: a neighbour that is starting needs the CPU that
+// a crowd at its door would take. The others see by the first connection that is accepted that they can go on.
+func (s *service) mayKnock(now time.Time) bool {
+	last := s.knocked.Load()
+	return now.UnixNano()-last >= int64(knockPause) && s.knocked.CompareAndSwap(last, now.UnixNano())
 }

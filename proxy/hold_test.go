@@ -138,3 +138,31 @@ func TestHold_CrowdIsBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestHold_CrowdLeavesTheCPUToTheNeighbour(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, up, dials := sleeper(t, []string{"a", "b", "c"})
+		var served atomic.Int64
+		var all sync.WaitGroup
+		for range 500 {
+			all.Go(func() {
+				if get(p).Code == 200 {
+					served.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		dials.Store(0)
+		time.Sleep(4*time.Second + holdPause/2)
+		if n, most := dials.Load(), int64(4*time.Second/knockPause)*3; n == 0 || n > most {
+			t.Errorf("%d dials in 4 s, want at most %d", n, most)
+		}
+		up.Store(true)
+		began := time.Now()
+		all.Wait()
+		if took := time.Since(began); served.Load() != 500 || took > 2*holdPause+knockPause {
+			t.Errorf("%d of 500 were served, the last %v after the start", served.Load(), took)
+		}
+	})
+}

@@ -34,7 +34,8 @@ type service struct {
 	hold      time.Time   // until when refused connections are held, see holds
 	started   atomic.Bool // an endpoint accepted a connection: nothing is held any more
 	held      atomic.Int64
-	holding   atomic.Bool // said in the log
+	knocked   atomic.Int64 // when a held request last dialled again, in Unix nanoseconds
+	holding   atomic.Bool  // said in the log
 	turn      atomic.Uint64
 }
 
