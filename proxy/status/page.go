@@ -26,7 +26,7 @@ h1 { font-size: 1.25rem; margin: 0 }
 p { margin: .25rem 0 1rem; opacity: .75 }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; border-top: 1px solid var(--line); overflow-wrap: anywhere }
-thead th { border-top: 0; font-weight: 600 }
+thead th { border-top: 0; font-weight: 600; overflow-wrap: normal }
 small { display: block; opacity: .75 }
 .eligible { color: var(--good) } .draining { color: var(--wait) } .bad { color: var(--bad) }
 details { margin-top: 1.5rem }
