@@ -184,7 +184,8 @@ func parseCloudTrace(v string) (id trace.TraceID, span trace.SpanID, flags byte,
 }
 
 // joinState is the tracestate that goes on: the fields joined in their order, or nothing when they are not valid as a
-// whole (section 3.3.1: up to 32 members, no key twice).
+// whole (Trace Context Level 2, section 3.3.1: up to 32 members). A key that stands twice goes on as it came, which
+// section 3.3.1.3 leaves to whoever made it.
 func joinState(lines []string) string {
 	if len(lines) == 0 {
 		return ""
@@ -201,7 +202,7 @@ func joinState(lines []string) string {
 			continue
 		}
 		key, value, ok := strings.Cut(member, "=")
-		if members++; !ok || members > 32 || !stateKey(key) || !stateValue(value) || countKey(whole, key) > 1 {
+		if members++; !ok || members > 32 || !stateKey(key) || !stateValue(value) {
 			return ""
 		}
 	}
@@ -211,26 +212,16 @@ func joinState(lines []string) string {
 	return strings.Trim(whole, " \t")
 }
 
-// stateKey is a key of section 3.3.1.3.1: up to 256 characters, or a tenant of 241 and a system of 14.
+// stateKey is a key of Level 2, section 3.3.1.3.1: up to 256 characters, the first a letter or a digit. Level 1 knew one
+// "@" with a length on each side of it; every key of Level 1 is one of Level 2.
 func stateKey(k string) bool {
-	tenant, system, multi := strings.Cut(k, "@")
-	if multi {
-		return keyPart(tenant, 241, true) && keyPart(system, 14, false)
-	}
-	return keyPart(k, 256, false)
-}
-
-func keyPart(s string, most int, digitFirst bool) bool {
-	if s == "" || len(s) > most {
+	if k == "" || len(k) > 256 {
 		return false
 	}
-	for i := range len(s) {
-		c := s[i]
-		letter, digit := c >= 'a' && c <= 'z', c >= '0' && c <= '9'
-		if i == 0 && !letter && !(digit && digitFirst) {
-			return false
-		}
-		if !letter && !digit && strings.IndexByte("_-*/", c) < 0 {
+	for i := range len(k) {
+		c := k[i]
+		word := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+		if !word && (i == 0 || strings.IndexByte("_-*/@", c) < 0) {
 			return false
 		}
 	}
@@ -248,15 +239,4 @@ func stateValue(s string) bool {
 		}
 	}
 	return true
-}
-
-// countKey is how often a key stands in a list of members.
-func countKey(list, key string) int {
-	n := 0
-	for member := range strings.SplitSeq(list, ",") {
-		if k, _, ok := strings.Cut(strings.Trim(member, " \t"), "="); ok && k == key {
-			n++
-		}
-	}
-	return n
 }
