@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -135,13 +134,15 @@ func (x *exchange) expired() bool { return !x.deadline.IsZero() && !time.Now().B
 func (x *exchange) answered(ep *endpoint, resp *http.Response, began, now time.Time) bool {
 	s := x.p.service
 	bad := resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented
-	x.happened(s.report(ep, !bad, began, now))
-	s.release(ep, x.trial)
+	if !x.grpc || bad { // a call's outcome is in its trailers
+		x.happened(s.report(ep, !bad, began, now))
+		s.release(ep, x.trial)
+	}
 	if resp.StatusCode == http.StatusUnauthorized && ep.server.Run && x.p.tokens != nil {
 		x.p.tokens.Rejected(ep.audience)
 	}
-	if s.cfg.Retry.Status.Has(resp.StatusCode) && x.retryStatus(ep, resp) {
-		return false
+	if s.cfg.Retry.Status.Has(resp.StatusCode) && x.mayRetryStatus() {
+		return x.giveUp(ep, resp)
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		x.tunnel(ep, resp)
@@ -151,23 +152,29 @@ func (x *exchange) answered(ep *endpoint, resp *http.Response, began, now time.T
 	return true
 }
 
-// retryStatus gives an answer up for another attempt, if there is an endpoint left that could give a better one.
-func (x *exchange) retryStatus(ep *endpoint, resp *http.Response) bool {
+// mayRetryStatus decides whether an answer is given up for another attempt, and pays for it: only if there is an
+// endpoint left that could give a better one.
+func (x *exchange) mayRetryStatus() bool {
 	s := x.p.service
-	x.class = byStatus
-	if !x.repeatable || x.retries >= s.cfg.Retry.Attempts || s.cfg.Affinity.Strict && x.bound != nil || !x.untried() ||
-		!x.bodyLeft(byStatus) || x.expired() || !s.budget.take(time.Now()) {
-		return false
-	}
-	wait := max(backoff(), retryAfter(resp.Header))
+	return x.repeatable && x.retries < s.cfg.Retry.Attempts && !(s.cfg.Affinity.Strict && x.bound != nil) && x.untried() &&
+		x.bodyLeft(byStatus) && !x.expired() && s.budget.take(time.Now())
+}
+
+// giveUp closes an answer and waits before the next attempt, for as long as the backend asks for, within bounds. It
+// reports whether the request was answered meanwhile.
+func (x *exchange) giveUp(ep *endpoint, resp *http.Response) bool {
 	x.retries++
-	x.record.Retry = string(byStatus)
+	x.class, x.record.Retry = byStatus, string(byStatus)
+	wait := max(backoff(), retryAfter(resp.Header))
 	x.endAttempt(ep, resp, nil)
 	resp.Body.Close()
-	if !x.pause(wait) {
-		x.fail(ending{statusClientGone, "client", "retry"}, errClientGone)
+	switch {
+	case x.pause(wait):
+		return false
+	case x.r.Context().Err() != nil:
+		return x.fail(ending{statusClientGone, "client", "retry"}, errClientGone)
 	}
-	return true
+	return x.fail(ending{http.StatusGatewayTimeout, "us", "retry"}, errDeadline)
 }
 
 // untried reports whether an endpoint is left that may be chosen.
@@ -203,12 +210,4 @@ func (x *exchange) happened(h happening) {
 		}
 	}
 	x.event(string(h))
-}
-
-// cutBy says who broke an answer that had begun.
-func cutBy(err error) *h1.Error {
-	if e, ok := errors.AsType[*h1.Error](err); ok {
-		return e
-	}
-	return &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Err: err}
 }

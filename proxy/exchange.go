@@ -144,6 +144,7 @@ var (
 	errNotFound   = errors.New("discovery has not answered yet")
 	errStrict     = errors.New("the session's backend can't be used and LB_AFFINITY_STRICT is on")
 	errNoToken    = errors.New("no identity token")
+	errDeadline   = errors.New("LB_REQUEST_TIMEOUT leaves no time for another attempt")
 	errQueue      = errors.New("every backend has LB_MAX_IN_FLIGHT requests in flight")
 	errClientGone = errors.New("the client left")
 )

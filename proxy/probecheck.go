@@ -71,7 +71,7 @@ func (c httpCheck) ask(ctx context.Context, ep *endpoint, deadline time.Time) (s
 		return "", errors.New(status)
 	}
 	if _, err := io.CopyN(io.Discard, resp.Body, probeBody); err != nil && err != io.EOF {
-		return "", probeError(cutBy(err))
+		return "", probeError(asError(err))
 	}
 	return status, nil
 }

@@ -52,7 +52,7 @@ func (c grpcCheck) ask(ctx context.Context, ep *endpoint, deadline time.Time) (s
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, probeBody))
 	if err != nil {
-		return "", probeError(cutBy(err))
+		return "", probeError(asError(err))
 	}
 	if code := grpcStatus(resp); code != "0" {
 		return "", fmt.Errorf("grpc-status %s", code)

@@ -45,6 +45,9 @@ func (x *exchange) relay(ep *endpoint, resp *http.Response) {
 	if err == nil {
 		x.copyTrailers(h, resp)
 	}
+	if x.grpc && err == nil {
+		x.judgeCall(ep)
+	}
 	x.endAttempt(ep, resp, err)
 	resp.Body.Close()
 	if err != nil {
@@ -69,7 +72,10 @@ func (x *exchange) copyBody(resp *http.Response) *h1.Error {
 		if to, ok := x.w.(io.ReaderFrom); ok {
 			n, err := to.ReadFrom(resp.Body)
 			x.record.BytesOut += n
-			return relayError(err, nil)
+			if e, ok := errors.AsType[*h1.Error](err); ok {
+				return e
+			}
+			return relayError(nil, err) // bodies type their errors, so this is the client's
 		}
 	}
 	buf := relayBuffers.Get().(*[]byte)
@@ -120,7 +126,18 @@ func (x *exchange) cut(ep *endpoint, e *h1.Error) {
 	} else {
 		x.record.Status = statusClientGone
 	}
+	x.p.service.release(ep, x.trial)
 	panic(http.ErrAbortHandler)
+}
+
+// unavailable is the gRPC status by which a backend says that it can't serve now.
+const unavailable = "14"
+
+// judgeCall takes the outcome of a gRPC call from its status, which comes last.
+func (x *exchange) judgeCall(ep *endpoint) {
+	s := x.p.service
+	x.happened(s.report(ep, x.record.GRPC != unavailable, x.began, time.Now()))
+	s.release(ep, x.trial)
 }
 
 // headPasser is a ResponseWriter that writes a response's fields without having them copied into its map first. It leaves
@@ -185,6 +202,9 @@ func announceTrailers(h, trailer http.Header) {
 // copyTrailers passes trailers on, those that were not announced as well.
 func (x *exchange) copyTrailers(h http.Header, resp *http.Response) {
 	if len(resp.Trailer) == 0 {
+		if x.grpc {
+			x.record.GRPC = first(resp.Header, "Grpc-Status") // a call without messages has its trailers in its head
+		}
 		return
 	}
 	if f, ok := x.w.(http.Flusher); ok {

@@ -36,6 +36,7 @@ type traceState struct {
 	parent  trace.SpanContext // the caller's span; invalid without one
 	state   string            // tracestate as it came, valid
 	sampled bool
+	random  byte   // the caller's flag that its trace id is random (Trace Context Level 2, section 3.2.2.5.2)
 	cloud   bool   // X-Cloud-Trace-Context came in, so it goes out too
 	line    string // traceparent of the attempt
 }
@@ -70,6 +71,7 @@ func (x *exchange) readTrace(h http.Header) {
 		delete(h, "Tracestate")
 	}
 	if known {
+		t.random = flags & 2
 		t.parent = trace.NewSpanContext(trace.SpanContextConfig{TraceID: t.trace, SpanID: span, TraceFlags: trace.TraceFlags(flags & 1), Remote: true})
 	} else {
 		binary.BigEndian.PutUint64(t.trace[:], rand.Uint64())
@@ -77,7 +79,7 @@ func (x *exchange) readTrace(h http.Header) {
 	}
 	t.sampled = x.p.tracing.Sampled(t.parent, t.trace)
 	x.startSpan()
-	t.line = traceparent(t.trace, randomSpan(), t.sampled)
+	t.line = t.traceparent(randomSpan())
 	t.id = t.line[3:35]
 	x.record.TraceID, x.record.Sampled = t.trace, t.sampled
 }
@@ -93,7 +95,7 @@ func (x *exchange) traceFields(c *h1.Call) {
 		span = x.client.SpanContext().SpanID()
 	}
 	if x.client != nil || x.record.Attempts > 1 {
-		t.line = traceparent(t.trace, span, t.sampled)
+		t.line = t.traceparent(span)
 	}
 	if x.p.formats.w3c {
 		c.Fields = append(c.Fields, h1.Field{Name: "Traceparent", Value: t.line})
@@ -103,22 +105,31 @@ func (x *exchange) traceFields(c *h1.Call) {
 	}
 	if t.cloud {
 		number := strconv.FormatUint(binary.BigEndian.Uint64(span[:]), 10)
-		c.Fields = append(c.Fields, h1.Field{Name: "X-Cloud-Trace-Context", Value: t.id + "/" + number + ";o=" + t.line[54:]})
+		c.Fields = append(c.Fields, h1.Field{Name: "X-Cloud-Trace-Context", Value: t.id + "/" + number + cloudOption(t.sampled)})
 	}
 }
 
-// traceparent formats version 00 (W3C Trace Context section 3.2.2).
-func traceparent(id trace.TraceID, span trace.SpanID, sampled bool) string {
+// traceparent formats version 00 (W3C Trace Context section 3.2.2) with a span as the parent.
+func (t *traceState) traceparent(span trace.SpanID) string {
 	var b [55]byte
 	copy(b[:], "00-")
-	hex.Encode(b[3:35], id[:])
+	hex.Encode(b[3:35], t.trace[:])
 	b[35] = '-'
 	hex.Encode(b[36:52], span[:])
 	copy(b[52:], "-00")
-	if sampled {
-		b[54] = '1'
+	b[54] += t.random
+	if t.sampled {
+		b[54]++
 	}
 	return string(b[:])
+}
+
+// cloudOption is the end of X-Cloud-Trace-Context.
+func cloudOption(sampled bool) string {
+	if sampled {
+		return ";o=1"
+	}
+	return ";o=0"
 }
 
 func randomSpan() (s trace.SpanID) {

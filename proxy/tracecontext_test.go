@@ -49,10 +49,12 @@ func TestTraceparent_Forms(t *testing.T) {
 func TestTraceparent_OursIsRead(t *testing.T) {
 	t.Parallel()
 	id, span, _, _ := parseTraceparent([]string{"00-" + traceID + "-" + spanID + "-01"})
-	for _, sampled := range []bool{true, false} {
-		gotID, gotSpan, flags, ok := parseTraceparent([]string{traceparent(id, span, sampled)})
-		if !ok || gotID != id || gotSpan != span || (flags == 1) != sampled {
-			t.Errorf("%s %s %d %v", gotID, gotSpan, flags, ok)
+	for want, state := range []traceState{
+		{trace: id}, {trace: id, sampled: true}, {trace: id, random: 2}, {trace: id, random: 2, sampled: true},
+	} {
+		gotID, gotSpan, flags, ok := parseTraceparent([]string{state.traceparent(span)})
+		if !ok || gotID != id || gotSpan != span || int(flags) != want {
+			t.Errorf("%s %s %d, not %d, %v", gotID, gotSpan, flags, want, ok)
 		}
 	}
 }
