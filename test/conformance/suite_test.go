@@ -17,7 +17,8 @@ import (
 var pillion *binary.Binary
 
 func TestMain(m *testing.M) {
-	runInteropCase() // does not return where this process is to be one case
+	runInteropCase() // neither returns where this process is to be a part of a suite
+	runConnectServer()
 	os.Exit(run(m))
 }
 
