@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pillion-lb/pillion/proxy/h1"
@@ -59,7 +60,8 @@ type exchange struct {
 	trial   bool
 
 	trace  traceState
-	span   trace.Span // SERVER span; nil when not recorded
+	span   trace.Span           // SERVER span; nil when not recorded
+	attrs  []attribute.KeyValue // empty; where attributes are gathered for a span, which copies them
 	ctx    context.Context
 	client trace.Span // CLIENT span of the attempt
 	began  time.Time  // when the attempt began
@@ -68,6 +70,7 @@ type exchange struct {
 var exchanges = sync.Pool{New: func() any {
 	x := new(exchange)
 	x.inform = x.informational
+	x.attrs = make([]attribute.KeyValue, 0, 24)
 	return x
 }}
 
@@ -116,7 +119,7 @@ func (x *exchange) end() {
 	if p.tracing != nil {
 		p.tracing.RequestEnded()
 	}
-	*x = exchange{inform: x.inform, spare: x.keepBody()}
+	*x = exchange{inform: x.inform, spare: x.keepBody(), attrs: x.attrs}
 	exchanges.Put(x)
 }
 

@@ -49,7 +49,7 @@ func (x *exchange) startSpan() {
 	}
 	method, original := spanMethod(x.r.Method)
 	path, query := x.path()
-	attrs := make([]attribute.KeyValue, 0, 16)
+	attrs := x.attrs[:0]
 	attrs = append(attrs,
 		semconv.HTTPRequestMethodKey.String(method),
 		semconv.URLPath(path),
@@ -83,7 +83,7 @@ func (x *exchange) finishSpan() {
 		return
 	}
 	r := &x.record
-	attrs := []attribute.KeyValue{attrAttempts.Int(r.Attempts), attrRequestID.String(r.RequestID)}
+	attrs := append(x.attrs[:0], attrAttempts.Int(r.Attempts), attrRequestID.String(r.RequestID))
 	if r.Status != 0 {
 		attrs = append(attrs, semconv.HTTPResponseStatusCode(r.Status))
 	}
@@ -113,6 +113,7 @@ func (x *exchange) finishSpan() {
 		x.span.SetStatus(codes.Error, "")
 	}
 	x.span.SetAttributes(attrs...)
+	clear(attrs)
 	x.span.End(trace.WithTimestamp(r.Start.Add(r.Duration)))
 }
 
@@ -127,7 +128,7 @@ func (x *exchange) startAttempt(ep *endpoint, now time.Time) {
 	if ep.host != "" {
 		host = ep.host
 	}
-	attrs := make([]attribute.KeyValue, 0, 16)
+	attrs := x.attrs[:0]
 	attrs = append(attrs,
 		semconv.HTTPRequestMethodKey.String(method),
 		semconv.ServerAddress(ep.addr),
@@ -163,7 +164,7 @@ func (x *exchange) endAttempt(ep *endpoint, resp *http.Response, e *h1.Error) {
 	if x.client == nil {
 		return
 	}
-	attrs := []attribute.KeyValue{attrReused.Bool(x.call.Reused)}
+	attrs := append(x.attrs[:0], attrReused.Bool(x.call.Reused))
 	if !x.call.FirstByte.IsZero() && !x.call.Written.IsZero() {
 		attrs = append(attrs, attrFirstByte.Float64(x.call.FirstByte.Sub(x.call.Written).Seconds()))
 	}
