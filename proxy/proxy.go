@@ -21,7 +21,7 @@ import (
 type Tracing interface {
 	// Sampled decides whether a request is recorded. parent is the caller's span, or invalid; id is the trace's.
 	Sampled(parent trace.SpanContext, id trace.TraceID) bool
-	// Start starts the recorded SERVER span of a request, in the parent's trace or, without one, in the trace id.  It
+	// Start starts the recorded SERVER span of a request, in the parent's trace or, without one, in the trace id. It
 	// copies attrs.
 	Start(parent trace.SpanContext, id trace.TraceID, name string, start time.Time, attrs ...attribute.KeyValue) (context.Context, trace.Span)
 	// StartClient starts the CLIENT span of an attempt, below the request's.
