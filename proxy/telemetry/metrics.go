@@ -16,6 +16,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/resource"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/pillion-lb/pillion/config"
 )
@@ -54,7 +55,7 @@ func newMetrics(
 		m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	}
 	m.provider = sdkmetric.NewMeterProvider(options...)
-	m.meter = m.provider.Meter(scopeName, metric.WithInstrumentationVersion(version))
+	m.meter = m.provider.Meter(scopeName, metric.WithInstrumentationVersion(version), metric.WithSchemaURL(semconv.SchemaURL))
 	return m, nil
 }
 

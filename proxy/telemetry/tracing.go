@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/embedded"
 )
@@ -32,7 +33,7 @@ func newTracing(s sampler, p *processor, res *resource.Resource, version string)
 		sampler:   s,
 		processor: p,
 		resource:  res,
-		scope:     instrumentation.Scope{Name: scopeName, Version: version},
+		scope:     instrumentation.Scope{Name: scopeName, Version: version, SchemaURL: semconv.SchemaURL},
 		limits:    sdktrace.NewSpanLimits(),
 	}
 }
