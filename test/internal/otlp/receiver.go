@@ -1,12 +1,14 @@
-// Package otlp is a collector for tests: it receives spans over OTLP/HTTP in protobuf and hands them out by trace.
+// Package otlp is a collector for tests: it receives spans over OTLP/HTTP in protobuf or OTLP/gRPC and hands them out by trace.
 package otlp
 
 import (
 	"compress/gzip"
 	"encoding/hex"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +22,9 @@ import (
 // Receiver is a running collector.
 type Receiver struct {
 	Endpoint string // for OTEL_EXPORTER_OTLP_ENDPOINT
+	protocol string // for OTEL_EXPORTER_OTLP_PROTOCOL
 	spans    await.Values[*Span]
+	instead  atomic.Pointer[http.HandlerFunc]
 }
 
 // Span is what a test wants of a span. Ids are in hex.
@@ -34,25 +38,52 @@ type Span struct {
 	Failed            bool // status Error
 	Attributes        map[string]any
 	Resource          map[string]any
+	Schema            string // schema URL of the instrumentation scope
 	Events            []string
 }
 
 // Start receives until the test ends. Metrics and logs are accepted and dropped.
 func Start(tb testing.TB) *Receiver {
 	tb.Helper()
-	r := new(Receiver)
+	return StartAt(tb, nil)
+}
+
+// StartAt is Start on a listener of the test's own, if it has one.
+func StartAt(tb testing.TB, l net.Listener) *Receiver {
+	tb.Helper()
+	r := &Receiver{protocol: "http/protobuf"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/traces", func(w http.ResponseWriter, req *http.Request) {
+		if other := r.instead.Load(); other != nil {
+			(*other)(w, req)
+			return
+		}
 		if err := r.receive(req); err != nil {
 			tb.Errorf("the collector cannot read an export: %v", err)
 			w.WriteHeader(http.StatusBadRequest)
 		}
 	})
 	mux.HandleFunc("POST /v1/metrics", func(http.ResponseWriter, *http.Request) {})
-	server := httptest.NewServer(mux)
+	server := httptest.NewUnstartedServer(mux)
+	if l != nil {
+		_ = server.Listener.Close()
+		server.Listener = l
+	}
+	server.Start()
 	tb.Cleanup(server.Close)
+	tb.Cleanup(server.CloseClientConnections)
 	r.Endpoint = server.URL
 	return r
+}
+
+// Instead makes another handler answer exports of spans from now on; nil receives them again. What another handler gets
+// is not received, whatever it answers.
+func (r *Receiver) Instead(other http.HandlerFunc) {
+	if other == nil {
+		r.instead.Store(nil)
+		return
+	}
+	r.instead.Store(&other)
 }
 
 // receive decodes one export: TracesData is on the wire what ExportTraceServiceRequest is.
@@ -73,15 +104,21 @@ func (r *Receiver) receive(req *http.Request) error {
 	if err := proto.Unmarshal(raw, &data); err != nil {
 		return err
 	}
-	for _, resource := range data.ResourceSpans {
+	r.take(data.ResourceSpans)
+	return nil
+}
+
+func (r *Receiver) take(resources []*trace.ResourceSpans) {
+	for _, resource := range resources {
 		about := attributes(resource.Resource.GetAttributes())
 		for _, scope := range resource.ScopeSpans {
 			for _, s := range scope.Spans {
-				r.spans.Add(span(s, about))
+				one := span(s, about)
+				one.Schema = scope.SchemaUrl
+				r.spans.Add(one)
 			}
 		}
 	}
-	return nil
 }
 
 func span(s *trace.Span, resource map[string]any) *Span {
@@ -138,10 +175,13 @@ func (r *Receiver) Trace(tb testing.TB, id string, n int) []*Span {
 // All is every span so far.
 func (r *Receiver) All() []*Span { return r.spans.All() }
 
+// Len is how many spans there are so far.
+func (r *Receiver) Len() int { return r.spans.Len() }
+
 // Environment sends spans here soon after they end.
 func (r *Receiver) Environment() []string {
 	return []string{
-		"OTEL_TRACES_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=none", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+		"OTEL_TRACES_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=none", "OTEL_EXPORTER_OTLP_PROTOCOL=" + r.protocol,
 		"OTEL_EXPORTER_OTLP_ENDPOINT=" + r.Endpoint, "OTEL_BSP_SCHEDULE_DELAY=50",
 	}
 }
