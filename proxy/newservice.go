@@ -36,6 +36,7 @@ func newTransports(cfg *config.Config, b discovery.Backend, trust *trustStore) (
 		IdleTimeout:    cfg.Service.IdleConnTimeout,
 		StallTimeout:   cfg.Process.StallTimeout,
 		MaxHeaderBytes: int(cfg.Process.MaxHeaderBytes),
+		Control:        b.Control(),
 	}
 	second := &h2.Transport{
 		Address:        b.Address,
@@ -43,6 +44,7 @@ func newTransports(cfg *config.Config, b discovery.Backend, trust *trustStore) (
 		ConnectTimeout: cfg.Service.ConnectTimeout,
 		IdleTimeout:    cfg.Service.IdleConnTimeout,
 		MaxHeaderBytes: int(cfg.Process.MaxHeaderBytes),
+		Control:        b.Control(),
 	}
 	if b.TLS {
 		name, _ := splitAddress(b.Address)

@@ -39,7 +39,7 @@ func (s *service) newCheck() check {
 type tcpCheck struct{}
 
 func (tcpCheck) ask(ctx context.Context, ep *endpoint, deadline time.Time) (string, error) {
-	d := net.Dialer{Deadline: deadline}
+	d := net.Dialer{Deadline: deadline, Control: ep.server.Control()}
 	conn, err := d.DialContext(ctx, "tcp", ep.server.Address)
 	if err != nil && ep.server.Fallback != "" && errors.Is(err, syscall.ECONNREFUSED) {
 		conn, err = d.DialContext(ctx, "tcp", ep.server.Fallback)

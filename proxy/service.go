@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,10 +41,13 @@ type service struct {
 }
 
 // Update takes a publication of discovery: a backend that stays keeps its live endpoint, new ones enter, vanished ones
-// finish what they have and get nothing more.
+// finish what they have and get nothing more. The same publication again changes nothing.
 func (s *service) Update(backends []discovery.Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.endpoints != nil && slices.Equal(backends, s.published) {
+		return
+	}
 	now := time.Now()
 	old := s.endpoints
 	s.endpoints = make(map[string]*endpoint, len(backends))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pillion-lb/pillion/test/internal/await"
+	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
 func TestCloud_AChangingDNSNameFailsNoRequest(t *testing.T) {
@@ -101,5 +102,20 @@ func TestCloud_CheckResolvePrintsWhatEachTargetIs(t *testing.T) {
 	r = n.Run(t, []string{"LB_BACKENDS=http://127.0.0.1:81?name=one;dns://nowhere.test:80"}, "check", "--resolve")
 	if r.Code == 0 || !strings.Contains(r.Output(), "nowhere.test") || !strings.Contains(r.Output(), "http://127.0.0.1:81") {
 		t.Errorf("with a name that does not exist it exits %d: %s", r.Code, r.Output())
+	}
+}
+
+func TestCloud_AHostOfAnAttributeMustNotResolveToAnAddressThatNoBackendHas(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t)
+	local := backend.Start(t, "local", nil)
+	_, port, _ := strings.Cut(local.Address, ":")
+	n.SetAddresses("evil.test", netip.IPv4Unspecified())
+	m := newMachine(t)
+	m.Set(machineList, "http://evil.test:"+port)
+	p := n.Start(t, m.Environment)
+	wantStatus(t, get(t, newClient(t), p.URL("/")), http.StatusServiceUnavailable)
+	if local.Hits() != 0 {
+		t.Error("the request reached what listens there")
 	}
 }

@@ -44,7 +44,7 @@ func (t *Transport) dial(r *http.Request, c *Call) (*link, error) {
 
 // connect dials Address, Fallback when that refuses, and shakes hands.
 func (t *Transport) connect(ctx context.Context) (net.Conn, error) {
-	var d net.Dialer
+	d := net.Dialer{Control: t.Control}
 	conn, err := d.DialContext(ctx, "tcp", t.Address)
 	if err != nil && t.Fallback != "" && errors.Is(err, syscall.ECONNREFUSED) {
 		conn, err = d.DialContext(ctx, "tcp", t.Fallback)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -17,6 +18,9 @@ type Transport struct {
 	IdleTimeout    time.Duration      // of pooled connections; 0 is 4 s clear text and 90 s TLS, less when Keep-Alive says so
 	StallTimeout   time.Duration      // no byte of a response body of known length, or no progress of a write; 0 is none
 	MaxHeaderBytes int                // of a response head; 0 is 64 KiB
+
+	// Control is asked before each connection, as a net.Dialer's; nil permits all.
+	Control func(network, address string, _ syscall.RawConn) error
 
 	mu         sync.Mutex
 	idle       []*link // the last one in is the first one out
