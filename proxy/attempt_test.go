@@ -39,7 +39,7 @@ func TestAttempt_ARetryThatComesTooLateAnswersOnce(t *testing.T) {
 			p.Update(named("a", "b"))
 			w := httptest.NewRecorder()
 			begun := time.Now()
-			p.ServeHTTP(w, request("GET", "/").WithContext(ctx))
+			serveDeparting(p, w, request("GET", "/").WithContext(ctx))
 			if sent.Load() != 1 || record.Status != c.status || time.Since(begun) > time.Second {
 				t.Errorf("%d attempts, status %d after %s", sent.Load(), record.Status, time.Since(begun))
 			}

@@ -113,7 +113,8 @@ func (p *Proxy) Drain() { p.draining.Store(true) }
 func (p *Proxy) EndTunnels() int { return p.tunnels.end() }
 
 // ServeHTTP makes one exchange. It panics with http.ErrAbortHandler when an answer that has begun can't be finished, so
-// that the client sees it cut.
+// that the client sees it cut, and when nobody is left to be answered: a server makes an empty 200 of a handler that says
+// nothing, which must not reach a client that was there after all.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchanges.Get().(*exchange)
 	x.begin(p, w, r)
@@ -121,5 +122,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !x.refused() {
 		x.clean()
 		x.serve()
+	}
+	if !x.started {
+		panic(http.ErrAbortHandler)
 	}
 }

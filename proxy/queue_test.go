@@ -228,7 +228,7 @@ func TestQueue_DepartedClientLeavesTheLine(t *testing.T) {
 		c := newCrowd(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h")
 		c.come("/0")
 		ctx, leave := context.WithCancel(t.Context())
-		c.done.Go(func() { c.p.ServeHTTP(httptest.NewRecorder(), request("GET", "/gone").WithContext(ctx)) })
+		c.done.Go(func() { serveDeparting(c.p, httptest.NewRecorder(), request("GET", "/gone").WithContext(ctx)) })
 		synctest.Wait()
 		leave()
 		synctest.Wait()
@@ -286,5 +286,33 @@ func TestQueue_PlacesAreNeitherLostNorDoubled(t *testing.T) {
 	}
 	if most > 2 || p.service.queue.waiting.Load() != 0 {
 		t.Errorf("%d in flight at once, %d wait", most, p.service.queue.waiting.Load())
+	}
+}
+
+// serveDeparting serves a request whose client may leave: the proxy cuts the connection then, rather than say nothing.
+func serveDeparting(p *Proxy, w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if v := recover(); v != nil && v != http.ErrAbortHandler {
+			panic(v)
+		}
+	}()
+	p.ServeHTTP(w, r)
+}
+
+// A server makes an empty 200 of a handler that says nothing, so a request without an answer is cut, whoever was thought
+// to have left.
+func TestQueue_NobodyAnsweredIsNeverAnEmpty200(t *testing.T) {
+	t.Parallel()
+	p := testProxy(t, Options{}, func(string) upstreamFunc {
+		return func(*http.Request, *h1.Call) (*http.Response, error) {
+			return nil, &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: h1.Gone, Err: errClientGone}
+		}
+	})
+	p.Update(named("a"))
+	server := httptest.NewServer(p)
+	defer server.Close()
+	if r, err := http.Post(server.URL, "text/plain", nil); err == nil {
+		r.Body.Close()
+		t.Errorf("status %d", r.StatusCode)
 	}
 }
