@@ -204,6 +204,7 @@ func (x *exchange) last() bool {
 // run handles one request and says whether the connection can take another.
 func (c *conn) run() (again bool) {
 	x := c.x
+	c.warm = true
 	x.context.begin(c)
 	panicked := x.handle(c.server.Handler)
 	if c.state.Load() == tunnel {

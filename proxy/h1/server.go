@@ -40,6 +40,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	tunnels   int
+	parked    []chan *conn  // goroutines between two connections
 	empty     chan struct{} // closed when the last connection is gone, if somebody waits for that
 }
 
@@ -142,22 +143,19 @@ func (s *Server) admit(c net.Conn) {
 	full := s.closed || s.MaxConnections > 0 && len(s.conns) >= s.MaxConnections
 	if !full {
 		s.conns[k] = struct{}{}
-		s.serving.Add(1)
+		s.start(k)
 	}
 	s.mu.Unlock()
 	if full {
 		c.Close()
-		return
 	}
-	go k.serve()
 }
 
-// forget is the end of a connection's goroutine. A tunnel is still counted.
+// forget is the end of what a connection's goroutine does for it. A tunnel is still counted.
 func (s *Server) forget(c *conn) {
 	if c.state.Load() != tunnel {
 		s.leave(c)
 	}
-	s.serving.Done()
 }
 
 // leave takes a closed connection off the books.
@@ -247,6 +245,7 @@ func (s *Server) Close() error {
 
 func (s *Server) closeListeners() {
 	s.closed = true
+	s.dismiss()
 	for l := range s.listeners {
 		l.Close()
 	}
