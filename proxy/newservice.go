@@ -43,6 +43,7 @@ func newTransports(cfg *config.Config, b discovery.Backend, trust *trustStore) (
 		Fallback:       b.Fallback,
 		ConnectTimeout: cfg.Service.ConnectTimeout,
 		IdleTimeout:    cfg.Service.IdleConnTimeout,
+		StallTimeout:   cfg.Process.StallTimeout,
 		MaxHeaderBytes: int(cfg.Process.MaxHeaderBytes),
 		Control:        b.Control(),
 	}

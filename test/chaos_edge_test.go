@@ -43,6 +43,50 @@ func TestChaos_AnUploadToAHungBackendEnds(t *testing.T) {
 	}
 }
 
+func TestChaos_AnUploadToAHungBackendEndsOverHTTP2(t *testing.T) {
+	t.Parallel()
+	hung := backend.StartWorker(t, "hung", "127.0.0.1:0")
+	good := backend.Start(t, "good", nil)
+	p := pillion.Start(t, "LB_STALL_TIMEOUT=1s", "LB_RESPONSE_TIMEOUT=1s", "LB_EJECT_ERRORS=2", "LB_PROTOCOL=h2c", "LB_BACKENDS="+hung.Target()+";"+good.Target())
+	client := newClient(t)
+	await.Until(t, "the backend is used", func() bool { return get(t, client, p.URL("/")).Backend() == "hung" })
+	if err := hung.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Repeat("x", 16<<20)
+	failed := 0
+	for i := 0; i < 30 && count(p, saying("backend ejected", "hung")) == 0; i++ {
+		began := time.Now()
+		a := send(t, client, newRequest(t, http.MethodPost, p.URL("/"), strings.NewReader(body)))
+		switch took := time.Since(began); {
+		case a.StatusCode == http.StatusOK:
+		case a.StatusCode == http.StatusGatewayTimeout && took < 3*time.Second+slack:
+			failed++
+		default:
+			t.Errorf("status %d after %v", a.StatusCode, took)
+		}
+	}
+	if failed != 2 {
+		t.Errorf("%d uploads failed before the ejection, want 2", failed)
+	}
+}
+
+func TestChaos_AStuckAnswerEndsOverHTTP2(t *testing.T) {
+	t.Parallel()
+	stuck := backend.Start(t, "stuck", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	p := pillion.Start(t, "LB_STALL_TIMEOUT=1s", "LB_PROTOCOL=h2c", backend.Backends(stuck))
+	c := &asker{address: p.Address}
+	r := c.Call(question{Method: http.MethodGet, Target: "/", Number: "1"})
+	if !r.Cut() || r.Took > time.Second+slack {
+		t.Errorf("a stuck answer: %v", r)
+	}
+}
+
 // A TLS backend that accepts and says nothing costs its connect timeout once in a while, and no request.
 func TestChaos_AHungHandshakeCostsNoRequest(t *testing.T) {
 	t.Parallel()

@@ -172,3 +172,30 @@ func TestChaos_AProxyThatWasFrozenCostsNothing(t *testing.T) {
 		p.Signal(syscall.SIGCONT)
 	}
 }
+
+// A backend that ends each connection after its answer without a word leaves the pool full of connections that died a
+// moment ago. A few requests find out, and the rest are none the worse.
+func TestChaos_BackendsThatCloseWithoutAWordCostNothing(t *testing.T) {
+	t.Parallel()
+	var all []*backend.Raw
+	for _, name := range []string{"one", "two", "three"} {
+		all = append(all, backend.StartRaw(t, name, func(c *backend.Conn) {
+			if _, err := c.ReadRequest(); err == nil {
+				_, _ = c.Write([]byte(backend.Answer(200, name, backend.NameField+": "+name)))
+			}
+		}))
+	}
+	p := pillion.Start(t, targets(all...))
+	c := (&crowd{address: p.Address, callers: 32, ask: asking(http.MethodGet, "/")}).start(t)
+	c.After(t, 5000)
+	c.Stop()
+	failed := 0
+	for _, r := range c.replies.All() {
+		if !r.OK() {
+			failed++
+		}
+	}
+	if ejections := count(p, saying("backend ejected", "")); failed > 5 || ejections > len(all) {
+		t.Errorf("%d of %d GETs failed, %d ejections", failed, c.served.Load(), ejections)
+	}
+}

@@ -20,7 +20,7 @@ func (t *Transport) take(r *http.Request, c *Call, dial bool) (*link, error) {
 			break
 		}
 		age := now.Sub(l.since)
-		if age < l.keep && (age < young && safe && !l.wary || l.look() == silent) {
+		if age < l.keep && (age < young && safe && !l.wary && !t.disappointed(now) || l.look() == silent) {
 			l.reused, c.Reused, l.heard = true, true, now
 			return l, nil
 		}
@@ -28,6 +28,15 @@ func (t *Transport) take(r *http.Request, c *Call, dial bool) (*link, error) {
 	}
 	c.Reused = false
 	return t.dial(r, c)
+}
+
+// caution is for how long every pooled connection is looked at after one was dead that nobody had looked at: its backend
+// closes connections without saying so, and will do it again.
+const caution = 10 * time.Second
+
+// disappointed reports whether a request went out on a dead connection lately.
+func (t *Transport) disappointed(now time.Time) bool {
+	return now.UnixNano()-t.failed.Load() < int64(caution)
 }
 
 func (t *Transport) pop() *link {

@@ -241,6 +241,9 @@ func (l *link) fail(err error) error {
 		e.Outcome = Broken
 	case l.accepted > 0:
 		e.Outcome = NoAnswer
+		if l.reused && !e.Timeout && e.Client == NoFault {
+			l.t.failed.Store(time.Now().UnixNano())
+		}
 	default:
 		e.Outcome = NotSent
 	}

@@ -28,7 +28,8 @@ type Transport struct {
 	sweeper    *time.Timer
 	sweeping   bool
 	buffers    sync.Pool
-	copies     atomic.Bool // the kernel cannot splice
+	copies     atomic.Bool  // the kernel cannot splice
+	failed     atomic.Int64 // when a request last went out on a dead connection, in Unix nanoseconds
 }
 
 // Send makes one exchange and never repeats it; it only takes another connection when a pooled one turned out to be dead

@@ -20,7 +20,7 @@ import (
 // Body is closed.
 func (t *Transport) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	x := &exchange{call: c, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
+	x := &exchange{call: c, stall: t.StallTimeout, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
 	if !c.Deadline.IsZero() {
 		x.deadline = time.AfterFunc(time.Until(c.Deadline), func() { cancel(errTimeout) })
 	}
@@ -40,13 +40,19 @@ func (t *Transport) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 	}
 	x.stopTimer()
 	c.FirstByte = time.Now()
-	resp.Body = &body{source: resp.Body, x: x, client: r.Context()}
+	b := &body{source: resp.Body, x: x, client: r.Context()}
+	if resp.ContentLength > 0 {
+		b.stall = x.stalled(func() bool { return true })
+	}
+	resp.Body = b
 	return resp, nil
 }
 
 // exchange is what a request needs until its response body is closed.
 type exchange struct {
 	call     *h1.Call
+	stall    time.Duration // no progress of the body, either way; 0 is no limit
+	upload   *time.Timer   // of the request body until the response begins: a backend that answers may read as it likes
 	cancel   context.CancelCauseFunc
 	cause    func() error // why the exchange's context ended
 	deadline *time.Timer
@@ -62,6 +68,7 @@ func (x *exchange) trace() *httptrace.ClientTrace {
 		GotFirstResponseByte: func() { x.begun.Store(true) },
 		WroteRequest: func(httptrace.WroteRequestInfo) {
 			x.written.Store(time.Now().UnixNano())
+			x.moved(x.upload)
 			// Once there is an answer the call may be another exchange's already, if this is a late end of the body.
 			if !x.begun.Load() && x.call.ResponseTimeout > 0 {
 				x.response.Store(time.AfterFunc(x.call.ResponseTimeout, func() { x.cancel(errTimeout) }))
@@ -111,6 +118,7 @@ func (x *exchange) request(ctx context.Context, r *http.Request, secure bool) *h
 			source = x.call.Body
 		}
 		out.Body = &requestBody{source: source, x: x}
+		x.upload = x.stalled(func() bool { return !x.begun.Load() })
 	}
 	return out
 }
@@ -134,12 +142,42 @@ func target(r *http.Request, host string, secure bool) *url.URL {
 // finish frees the exchange's timers and context.
 func (x *exchange) finish() {
 	x.stopTimer()
+	x.moved(x.upload)
 	if x.deadline != nil {
 		x.deadline.Stop()
 	}
 	x.cancel(nil)
 	if n := x.written.Load(); n != 0 {
 		x.call.Written = time.Unix(0, n)
+	}
+}
+
+// stalled returns a timer that ends the exchange when it is started, nothing moves for too long, and that still matters;
+// nil without a limit.
+func (x *exchange) stalled(matters func() bool) *time.Timer {
+	if x.stall <= 0 {
+		return nil
+	}
+	t := time.AfterFunc(x.stall, func() {
+		if matters() {
+			x.cancel(errTimeout)
+		}
+	})
+	t.Stop()
+	return t
+}
+
+// waits starts such a timer.
+func (x *exchange) waits(t *time.Timer) {
+	if t != nil {
+		t.Reset(x.stall)
+	}
+}
+
+// moved stops it.
+func (x *exchange) moved(t *time.Timer) {
+	if t != nil {
+		t.Stop()
 	}
 }
 
@@ -159,9 +197,15 @@ type requestBody struct {
 	x      *exchange
 }
 
+// Read is called when what was read before is with the backend; between two calls, and from the last one until all is
+// written, the stall timeout runs.
 func (b *requestBody) Read(p []byte) (int, error) {
+	b.x.moved(b.x.upload)
 	n, err := b.source.Read(p)
-	if err != nil && err != io.EOF {
+	if b.x.written.Load() == 0 {
+		b.x.waits(b.x.upload)
+	}
+	if err != nil && err != io.EOF && !errors.Is(err, io.ErrClosedPipe) { // which is net/http, done with a lost connection
 		if e, ok := errors.AsType[*h1.Error](err); ok {
 			b.x.bodyErr.Store(e)
 		} else {
@@ -178,10 +222,13 @@ type body struct {
 	source io.ReadCloser
 	x      *exchange
 	client context.Context
+	stall  *time.Timer // of a body of known length
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	b.x.waits(b.stall)
 	n, err := b.source.Read(p)
+	b.x.moved(b.stall)
 	if err != nil && err != io.EOF {
 		e := b.x.error(err, b.client)
 		e.Outcome, e.Phase = h1.Broken, h1.Body

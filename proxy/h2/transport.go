@@ -23,6 +23,7 @@ type Transport struct {
 	TLS            func() *tls.Config // asked at every dial; nil is clear text
 	ConnectTimeout time.Duration      // dial and TLS together; 0 is 3 s
 	IdleTimeout    time.Duration      // of connections without streams; 0 is 90 s
+	StallTimeout   time.Duration      // no byte of a response body of known length, or no progress of an upload; 0 is none
 	MaxHeaderBytes int                // of a response head; 0 is 64 KiB
 
 	// Control is asked before each connection, as a net.Dialer's; nil permits all.
