@@ -248,7 +248,7 @@ func knownName(name string) (string, kind) {
 	case "X-Requested-With", "x-requested-with":
 		return "X-Requested-With", plain
 	case "X-Serverless-Authorization", "x-serverless-authorization":
-		return "X-Serverless-Authorization", plain
+		return "X-Serverless-Authorization", routing
 	case "X-Xss-Protection", "x-xss-protection":
 		return "X-Xss-Protection", plain
 	}

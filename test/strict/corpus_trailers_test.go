@@ -1,0 +1,43 @@
+package strict
+
+import "strings"
+
+// trailers are sections behind a last chunk that would change what the request was.
+var trailers = []request{
+	refuse("Content-Length", withTrailer("Content-Length: 5")),
+	refuse("Transfer-Encoding", withTrailer("Transfer-Encoding: chunked")),
+	refuse("Host", withTrailer("Host: evil.example")),
+	refuse("Connection", withTrailer("Connection: close")),
+	refuse("Upgrade", withTrailer("Upgrade: websocket")),
+	refuse("Trailer", withTrailer("Trailer: X")),
+	refuse("TE", withTrailer("TE: trailers")),
+	refuse("Expect", withTrailer("Expect: 100-continue")),
+	refuse("Keep-Alive", withTrailer("Keep-Alive: timeout=5")),
+	refuse("Authorization", withTrailer("Authorization: Basic x")),
+	refuse("X-Forwarded-For", withTrailer("X-Forwarded-For: 192.0.2.1")),
+	refuse("X-Real-IP", withTrailer("X-Real-IP: 192.0.2.1")),
+	refuse("Forwarded", withTrailer("Forwarded: for=192.0.2.1")),
+	refuse("Cookie", withTrailer("Cookie: a=b")),
+	refuse("Content-Type", withTrailer("Content-Type: text/html")),
+	refuse("Content-Encoding", withTrailer("Content-Encoding: gzip")),
+	refuse("Range", withTrailer("Range: bytes=0-1")),
+	refuse("X-Serverless-Authorization", withTrailer("X-Serverless-Authorization: Bearer x")),
+	refuse("a name with a blank", withTrailer("X : y")),
+	refuse("a name that is none", withTrailer("X(: y")),
+	refuse("no colon", withTrailer("X")),
+	refuse("a folded line", withTrailer("X: y", " z")),
+	refuse("a NUL", withTrailer("X: \x00")),
+	refuse("a bare CR", withTrailer("X: y\rz")),
+	refuse("a bare LF", withTrailer("X: y\nContent-Length: 5")),
+	refuse("LF only", chunked("5\r\nhello\r\n0\r\nX: y\n\n"+smuggled)),
+	refuse("a request", chunked("5\r\nhello\r\n0\r\n"+smuggled)),
+	refuse("no end", chunked("5\r\nhello\r\n0\r\nX: y\r\n")),
+	refuse("257 lines", withTrailer(strings.Split(strings.Repeat("X: y|", 256)+"X: y", "|")...)),
+	refuse("70 KiB", withTrailer("X: "+strings.Repeat("a", 70<<10))),
+	refuse("an announced Content-Length", post("0\r\n\r\n"+smuggled, "Transfer-Encoding: chunked", "Trailer: Content-Length")),
+	refuse("an announced Host", post("0\r\n\r\n"+smuggled, "Transfer-Encoding: chunked", "Trailer: X, Host")),
+	refuse("an announced name that is none", post("0\r\n\r\n"+smuggled, "Transfer-Encoding: chunked", "Trailer: X Y")),
+	accept("an honest one", withTrailer("X: y"), asPost, "-X"),
+	accept("an announced one", post("5\r\nhello\r\n0\r\nX: y\r\n\r\n", "Transfer-Encoding: chunked", "Trailer: X"), asPost, "-X"),
+	{name: "one, and a request behind it", raw: withTrailer("X: y") + smuggled, as: []string{asPost, `GET /smuggled app.example ""`}},
+}

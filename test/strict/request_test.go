@@ -1,0 +1,153 @@
+package strict
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pillion-lb/pillion/test/internal/await"
+	"github.com/pillion-lb/pillion/test/internal/binary"
+)
+
+// limits make the program give up on what never ends soon enough for a test, and send everything once.
+var limits = []string{"LB_HEADER_TIMEOUT=1s", "LB_STALL_TIMEOUT=1s", "LB_RETRIES=0", "LB_EJECT_ERRORS=0", "LB_EJECT_RATE=0"}
+
+func start(t *testing.T, target string) *binary.Process {
+	t.Helper()
+	return pillion.Start(t, append([]string{"LB_BACKENDS=" + target}, limits...)...)
+}
+
+// scene is one program in front of one recorder, for cases that come one after the other.
+type scene struct {
+	p        *binary.Process
+	r        *recorder
+	count    int // of requests that were looked at
+	faults   int // the same of faults
+	sequence int
+}
+
+// TestRequests sends the corpus of HTTP/1.1 to backends of both protocols.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	for theme, cases := range requests {
+		t.Run(theme, func(t *testing.T) {
+			t.Parallel()
+			for protocol, r := range recorders(t) {
+				s := &scene{p: start(t, r.target), r: r}
+				for _, c := range cases {
+					if problem := s.play(c); problem != "" {
+						t.Errorf("%s to %s: %s", c.name, protocol, problem)
+					}
+				}
+			}
+		})
+	}
+}
+
+// play sends one case and says what went wrong with it.
+func (s *scene) play(c request) string {
+	problem := s.exchange(c)
+	if p := s.judge(c.as, c.fields); problem == "" {
+		problem = p
+	}
+	return problem
+}
+
+// exchange sends the bytes of a case on a connection of its own and looks at the answers.
+func (s *scene) exchange(c request) string {
+	conn, err := net.Dial("tcp", s.p.Address)
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(await.Limit))
+	go func() { _, _ = io.WriteString(conn, c.raw) }() // fails where the refusal comes before the end
+	in := bufio.NewReader(conn)
+	for i, as := range c.as {
+		method, _, _ := strings.Cut(as, " ")
+		if status, err := answerTo(in, method); err != nil || status != http.StatusOK {
+			return fmt.Sprintf("answer %d: %d %v", i+1, status, err)
+		}
+	}
+	if c.as != nil {
+		return ""
+	}
+	return refusal(in)
+}
+
+// answerTo reads one final response whole.
+func answerTo(in *bufio.Reader, method string) (int, error) {
+	for {
+		resp, err := http.ReadResponse(in, &http.Request{Method: method})
+		if err != nil {
+			return 0, err
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode >= 200 {
+			return resp.StatusCode, err
+		}
+	}
+}
+
+// refusal wants at most one answer, an error, and then the end of the connection.
+func refusal(in *bufio.Reader) string {
+	status, err := answerTo(in, "GET")
+	if err == nil && status < 400 {
+		return fmt.Sprintf("answered %d", status)
+	}
+	if rest, err := io.ReadAll(in); len(rest) > 0 || isTimeout(err) {
+		return fmt.Sprintf("after %d came %q (%v)", status, rest, err)
+	}
+	return ""
+}
+
+func isTimeout(err error) bool {
+	e, ok := err.(net.Error)
+	return ok && e.Timeout()
+}
+
+// judge makes a harmless request on a new connection and compares what the backend saw up to it.
+func (s *scene) judge(as, fields []string) string {
+	s.sequence++
+	after := fmt.Sprintf("/after/%d", s.sequence)
+	if problem := s.harmless(after); problem != "" {
+		return problem
+	}
+	all := s.r.requests.All()
+	got := all[s.count:]
+	s.count = len(all)
+	var lines []string
+	for _, g := range got {
+		lines = append(lines, g.String())
+	}
+	if want := append(slices.Clone(as), fmt.Sprintf(`GET %s app.example ""`, after)); !slices.Equal(lines, want) {
+		return fmt.Sprintf("the backend saw %q, want %q", lines, want)
+	}
+	faults := s.r.faults.All()[s.faults:]
+	s.faults += len(faults)
+	if len(faults) > 0 {
+		return fmt.Sprintf("the backend saw %q", faults)
+	}
+	return got[0].lacks(fields)
+}
+
+// harmless is a request that must be served.
+func (s *scene) harmless(path string) string {
+	conn, err := net.Dial("tcp", s.p.Address)
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(await.Limit))
+	_, _ = io.WriteString(conn, line("GET "+path+" HTTP/1.1"))
+	if status, err := answerTo(bufio.NewReader(conn), "GET"); err != nil || status != http.StatusOK {
+		return "the next request got " + strconv.Itoa(status) + " " + fmt.Sprint(err)
+	}
+	return ""
+}
