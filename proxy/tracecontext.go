@@ -36,9 +36,10 @@ type traceState struct {
 	parent  trace.SpanContext // the caller's span; invalid without one
 	state   string            // tracestate as it came, valid
 	sampled bool
-	random  byte   // the caller's flag that its trace id is random (Trace Context Level 2, section 3.2.2.5.2)
-	cloud   bool   // X-Cloud-Trace-Context came in, so it goes out too
-	line    string // traceparent of the attempt
+	random  byte // the caller's flag that its trace id is random (Trace Context Level 2, section 3.2.2.5.2)
+	cloud   bool // X-Cloud-Trace-Context came in, so it goes out too
+	span    trace.SpanID
+	line    string // traceparent of the attempt, whose span is the one above
 }
 
 // readTrace finds the caller's span and decides whether the request is recorded. Without telemetry the fields stay as
@@ -79,7 +80,7 @@ func (x *exchange) readTrace(h http.Header) {
 	}
 	t.sampled = x.p.tracing.Sampled(t.parent, t.trace)
 	x.startSpan()
-	t.line = t.traceparent(randomSpan())
+	t.renew(randomSpan())
 	t.id = t.line[3:35]
 	x.record.TraceID, x.record.Sampled = t.trace, t.sampled
 }
@@ -90,12 +91,11 @@ func (x *exchange) traceFields(c *h1.Call) {
 		return
 	}
 	t := &x.trace
-	span := randomSpan()
-	if x.client != nil {
-		span = x.client.SpanContext().SpanID()
-	}
-	if x.client != nil || x.record.Attempts > 1 {
-		t.line = t.traceparent(span)
+	switch {
+	case x.client != nil:
+		t.renew(x.client.SpanContext().SpanID())
+	case x.record.Attempts > 1:
+		t.renew(randomSpan())
 	}
 	if x.p.formats.w3c {
 		c.Fields = append(c.Fields, h1.Field{Name: "Traceparent", Value: t.line})
@@ -104,10 +104,13 @@ func (x *exchange) traceFields(c *h1.Call) {
 		}
 	}
 	if t.cloud {
-		number := strconv.FormatUint(binary.BigEndian.Uint64(span[:]), 10)
+		number := strconv.FormatUint(binary.BigEndian.Uint64(t.span[:]), 10)
 		c.Fields = append(c.Fields, h1.Field{Name: "X-Cloud-Trace-Context", Value: t.id + "/" + number + cloudOption(t.sampled)})
 	}
 }
+
+// renew gives the next attempt its span.
+func (t *traceState) renew(span trace.SpanID) { t.span, t.line = span, t.traceparent(span) }
 
 // traceparent formats version 00 (W3C Trace Context section 3.2.2) with a span as the parent.
 func (t *traceState) traceparent(span trace.SpanID) string {
