@@ -51,6 +51,18 @@ func resident(t *testing.T, pid int) int64 {
 	return number(strings.TrimSpace(rest)) << 10
 }
 
+// cpu is the time that a process has computed so far.
+func cpu(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Skip("no /proc: ", err)
+	}
+	_, rest, _ := strings.Cut(string(raw), ") ")
+	fields := strings.Fields(rest)
+	return time.Duration(number(fields[11])+number(fields[12])) * time.Second / 100
+}
+
 // pour sends requests at a rate for a while, from as many connections as it takes, and returns how many. None may fail.
 func pour(t *testing.T, url string) int64 {
 	t.Helper()
@@ -107,12 +119,15 @@ func TestTelemetry_AFailingCollectorCostsSpansThatAreCounted(t *testing.T) {
 		"works": {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			if !*telemetryFull { // the whole rate takes the whole machine
+				t.Parallel()
+			}
 			receiver := otlp.Start(t)
 			receiver.Instead(fault.instead)
 			p := counted(t, receiver)
-			before := resident(t, p.PID())
+			before, spent := resident(t, p.PID()), cpu(t, p.PID())
 			made := pour(t, p.URL("/"))
+			t.Logf("%v of CPU and %d bytes of memory for %d requests", cpu(t, p.PID())-spent, resident(t, p.PID())-before, made)
 			wantBounded(t, p, before)
 			receiver.Instead(nil)
 			dropped := wantAccount(t, p, receiver, 2*made)
