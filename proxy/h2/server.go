@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
 )
 
 // Server serves HTTP/2 on connections that somebody else accepted, by net/http's implementation. Fields are set before
@@ -63,8 +65,9 @@ func (s *Server) start() {
 	protocols.SetHTTP2(true)
 	s.queue = &queue{conns: make(chan net.Conn), closed: make(chan struct{})}
 	s.server = &http.Server{
-		Handler: s.Handler, Protocols: &protocols, ConnState: s.changed,
-		ReadHeaderTimeout: s.HeaderTimeout, IdleTimeout: s.IdleTimeout, MaxHeaderBytes: s.MaxHeaderBytes,
+		Handler: http.HandlerFunc(s.handle), Protocols: &protocols, ConnState: s.changed,
+		DisableGeneralOptionsHandler: true, // the backend's answer to "OPTIONS *" is asked for, not ours
+		ReadHeaderTimeout:            s.HeaderTimeout, IdleTimeout: s.IdleTimeout, MaxHeaderBytes: s.MaxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second,
 			WriteByteTimeout:              s.StallTimeout,
@@ -75,6 +78,18 @@ func (s *Server) start() {
 		s.server.ErrorLog = slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug)
 	}
 	go s.server.Serve(s.queue) // ends with Shutdown or Close
+}
+
+// handle refuses what net/http lets through and other readers would not understand as it did.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
+	if err := h1.Unambiguous(r); err != nil && r.Method != http.MethodConnect { // that has a refusal of its own
+		if s.Logger != nil {
+			s.Logger.Info("request refused", "peer", r.RemoteAddr, "status", http.StatusBadRequest, "reason", err.Error())
+		}
+		http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
+		return
+	}
+	s.Handler.ServeHTTP(w, r)
 }
 
 // Shutdown tells every client by GOAWAY to go elsewhere and waits for the requests in progress, or for ctx.

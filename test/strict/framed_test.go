@@ -1,0 +1,60 @@
+package strict
+
+import (
+	"strings"
+	"testing"
+)
+
+// framedRequest is one case of HTTP/2: the fields and bodies of one stream, and what a backend may see of it.
+type framedRequest struct {
+	name     string
+	head     []pair
+	data     []string // one DATA frame each; with neither data nor trailers the head ends the stream
+	trailers []pair
+	open     bool // the stream is never ended
+	as       []string
+	fields   []string
+}
+
+// TestFramedRequests sends the corpus of HTTP/2 to backends of both protocols.
+func TestFramedRequests(t *testing.T) {
+	t.Parallel()
+	for protocol, r := range recorders(t) {
+		t.Run(protocol, func(t *testing.T) {
+			s := &scene{p: start(t, r.target), r: r}
+			for _, c := range framedRequests {
+				problem := s.stream(t, c)
+				if p := s.judge(c.as, c.fields); problem == "" {
+					problem = p
+				}
+				if problem != "" {
+					t.Errorf("%s to %s: %s", c.name, protocol, problem)
+				}
+			}
+		})
+	}
+}
+
+// stream sends one case on a connection of its own.
+func (s *scene) stream(t *testing.T, c framedRequest) string {
+	conn := dialFramed(t, s.p.Address)
+	defer conn.Close()
+	_ = conn.send(1, len(c.data)+len(c.trailers) == 0 && !c.open, c.head)
+	for i, d := range c.data {
+		last := i == len(c.data)-1 && c.trailers == nil && !c.open
+		_ = conn.WriteData(1, last, []byte(d)) // fails where the refusal comes before the end
+	}
+	if c.trailers != nil {
+		_ = conn.send(1, true, c.trailers)
+	}
+	got := conn.wait(1)
+	switch accepted := got.status == "200" && got.ended; {
+	case c.as != nil && !accepted:
+		return "not accepted: " + got.String()
+	case c.as == nil && got.cut == "" && (got.status == "" || got.status < "400"):
+		return "not refused: " + got.String()
+	case strings.HasSuffix(got.cut, "i/o timeout"):
+		return "no answer"
+	}
+	return ""
+}
