@@ -123,6 +123,9 @@ func (x *exchange) startAttempt(ep *endpoint, now time.Time) {
 	if x.span == nil {
 		return
 	}
+	if x.reason == byPanic {
+		x.span.AddEvent("panic", trace.WithTimestamp(now), trace.WithAttributes(attrBackend.String(ep.name)))
+	}
 	method, original := spanMethod(x.r.Method)
 	host := x.r.Host
 	if ep.host != "" {

@@ -227,3 +227,47 @@ func TestTelemetry_ARetryIsTheSameInSpansLogAndAtTheBackend(t *testing.T) {
 		})
 	}
 }
+
+// An ejection stands on the span of the request that caused it, and on no other.
+func TestTelemetry_AnEjectionIsAnEventOfItsRequest(t *testing.T) {
+	t.Parallel()
+	broken := silent(t)
+	good := backend.Start(t, "good", nil)
+	receiver := otlp.Start(t)
+	p := pillion.Start(t, append(receiver.Environment(), unfair(broken, good), "LB_EJECT_ERRORS=3")...)
+	made := 0
+	for !slices.ContainsFunc(receiver.All(), func(s *otlp.Span) bool { return len(s.Events) > 0 }) && made < 200 {
+		from := newCaller()
+		wantStatus(t, get(t, newClient(t), p.URL("/"), "Traceparent", from.Field()), http.StatusOK)
+		receiver.Trace(t, from.Trace, 2)
+		made++
+	}
+	found := 0
+	for _, s := range receiver.All() {
+		if slices.Contains(s.Events, "ejected") {
+			found++
+			if !s.Server {
+				t.Errorf("the event is on %s", s.Name)
+			}
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d spans of %d requests have the event, want one", found, made)
+	}
+}
+
+// When no backend is healthy each is as good as another, and the request that went there says so.
+func TestTelemetry_APanicIsAnEventOfItsRequests(t *testing.T) {
+	t.Parallel()
+	p, raw, receiver := traced(t, "LB_HEALTH_CHECK=/healthz", "LB_HEALTH_CHECK_STATUS=500")
+	await.Until(t, "a request goes out in panic", func() bool {
+		from := newCaller()
+		seenBy(t, p, raw, "Traceparent", from.Field())
+		servers, clients := otlp.Split(receiver.Trace(t, from.Trace, 2))
+		panicked := clients[0].Attributes["lb.pick.reason"] == "panic"
+		if panicked != slices.Contains(servers[0].Events, "panic") {
+			t.Errorf("the reason is %v, and the events are %q", clients[0].Attributes["lb.pick.reason"], servers[0].Events)
+		}
+		return panicked
+	})
+}
