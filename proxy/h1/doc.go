@@ -17,9 +17,9 @@
 // # Goroutines
 //
 // Server has one for each connection, keeps a few between two connections (workers.go), and waits for all of them in
-// Shutdown. Beside them there is, for a request body that is not
-// in memory, an upload (upload.go), which is ended and joined before its link or the body is used again, and timers: one
-// while a handler has asked a request's context for Done (context.go), one while a Transport has idle connections.
+// Shutdown. Beside them there is, for a request body that is not in memory, an upload (upload.go), which is ended and
+// joined before its link or the body is used again, and timers: one while a handler has asked a request's context for
+// Done (context.go), one while a Transport has idle connections.
 //
 // # Time
 //
