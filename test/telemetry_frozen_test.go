@@ -110,7 +110,7 @@ func withoutName(env []string, name string) (rest []string) {
 func startStock(t *testing.T, receiver *otlp.Receiver, target string) (url string, signal func(os.Signal)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "stock")
-	if out, err := exec.Command("go", "build", "-o", path, "./internal/stock").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", path, "./testdata/stock").CombinedOutput(); err != nil {
 		t.Fatalf("build the control: %v\n%s", err, out)
 	}
 	cmd := exec.Command(path, target)
