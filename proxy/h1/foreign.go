@@ -8,6 +8,7 @@ import (
 
 var (
 	errTwoHosts = errors.New("host that differs from the authority")
+	errStatus   = errors.New("malformed status")
 	errLength   = errors.New("content-length that is malformed, repeated or not the body's")
 )
 
@@ -31,6 +32,21 @@ func Unambiguous(r *http.Request) error {
 	}
 	if lengths := r.Header["Content-Length"]; len(lengths) > 0 {
 		if n, ok := parseLength(lengths[0]); !ok || len(lengths) > 1 || n != r.ContentLength {
+			return errLength
+		}
+	}
+	return nil
+}
+
+// UnambiguousResponse is Unambiguous for a final response: net/http's HTTP/2 reads any number as a status, and any
+// Content-Length that it does not understand as none.
+func UnambiguousResponse(r *http.Response) error {
+	code, _, _ := strings.Cut(r.Status, " ")
+	if len(code) != 3 || !digit(code[0]) || r.StatusCode < 200 {
+		return errStatus
+	}
+	if lengths := r.Header["Content-Length"]; len(lengths) > 0 {
+		if _, ok := parseLength(lengths[0]); !ok || len(lengths) > 1 {
 			return errLength
 		}
 	}

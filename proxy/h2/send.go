@@ -38,6 +38,12 @@ func (t *Transport) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 		x.finish()
 		return nil, e
 	}
+	if err := h1.UnambiguousResponse(resp); err != nil {
+		x.begun.Store(true)
+		x.finish()
+		resp.Body.Close()
+		return nil, &h1.Error{Outcome: h1.Broken, Phase: h1.Head, Err: err}
+	}
 	x.stopTimer()
 	c.FirstByte = time.Now()
 	b := &body{source: resp.Body, x: x, client: r.Context()}
@@ -47,6 +53,8 @@ func (t *Transport) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 	resp.Body = b
 	return resp, nil
 }
+
+var errSwitch = errors.New("switching protocols in HTTP/2")
 
 // exchange is what a request needs until its response body is closed.
 type exchange struct {
@@ -77,6 +85,9 @@ func (x *exchange) trace() *httptrace.ClientTrace {
 	}
 	t.Got1xxResponse = func(code int, h textproto.MIMEHeader) error {
 		x.begun.Store(true)
+		if code == http.StatusSwitchingProtocols {
+			return errSwitch // HTTP/2 has none (RFC 9113 section 8.6), and a client on HTTP/1.1 would switch
+		}
 		if x.call.Informational != nil {
 			x.call.Informational(code, http.Header(h))
 		}
