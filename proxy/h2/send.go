@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 // Body is closed.
 func (t *Transport) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	x := &exchange{call: c, stall: t.StallTimeout, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
+	x := &exchange{call: c, patience: c.ResponseTimeout, stall: t.StallTimeout, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
 	if !c.Deadline.IsZero() {
 		x.deadline = time.AfterFunc(time.Until(c.Deadline), func() { cancel(errTimeout) })
 	}
@@ -33,6 +34,7 @@ func (t *Transport) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 	c.Reused = reused
 	out := x.request(httptrace.WithClientTrace(ctx, x.trace()), r, t.TLS != nil)
 	resp, err := conn.RoundTrip(out)
+	x.leave()
 	if err != nil {
 		e := x.error(err, r.Context())
 		x.finish()
@@ -58,7 +60,8 @@ var errSwitch = errors.New("switching protocols in HTTP/2")
 
 // exchange is what a request needs until its response body is closed.
 type exchange struct {
-	call     *h1.Call
+	call     *h1.Call      // the caller's again when Send has failed, so net/http's goroutines must not touch it then
+	patience time.Duration // from the last byte of the request to the head of the response; 0 is no limit
 	stall    time.Duration // no progress of the body, either way; 0 is no limit
 	upload   *time.Timer   // of the request body until the response begins: a backend that answers may read as it likes
 	cancel   context.CancelCauseFunc
@@ -68,6 +71,16 @@ type exchange struct {
 	written  atomic.Int64 // Unix nanoseconds
 	begun    atomic.Bool  // a byte of a response came, be it of a 1xx
 	bodyErr  atomic.Pointer[h1.Error]
+
+	mu       sync.Mutex // held while a 1xx is passed on
+	returned bool       // RoundTrip has
+}
+
+// leave waits for a 1xx that is being passed on and lets no other follow.
+func (x *exchange) leave() {
+	x.mu.Lock()
+	x.returned = true
+	x.mu.Unlock()
 }
 
 // trace notes how far the exchange is and passes 1xx responses on.
@@ -77,9 +90,8 @@ func (x *exchange) trace() *httptrace.ClientTrace {
 		WroteRequest: func(httptrace.WroteRequestInfo) {
 			x.written.Store(time.Now().UnixNano())
 			x.moved(x.upload)
-			// Once there is an answer the call may be another exchange's already, if this is a late end of the body.
-			if !x.begun.Load() && x.call.ResponseTimeout > 0 {
-				x.response.Store(time.AfterFunc(x.call.ResponseTimeout, func() { x.cancel(errTimeout) }))
+			if !x.begun.Load() && x.patience > 0 {
+				x.response.Store(time.AfterFunc(x.patience, func() { x.cancel(errTimeout) }))
 			}
 		},
 	}
@@ -88,7 +100,9 @@ func (x *exchange) trace() *httptrace.ClientTrace {
 		if code == http.StatusSwitchingProtocols {
 			return errSwitch // HTTP/2 has none (RFC 9113 section 8.6), and a client on HTTP/1.1 would switch
 		}
-		if x.call.Informational != nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if !x.returned && x.call.Informational != nil {
 			x.call.Informational(code, http.Header(h))
 		}
 		return nil
