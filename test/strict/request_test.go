@@ -18,7 +18,7 @@ import (
 
 // limits make the program give up on what never ends soon enough for a test, and send everything once.
 var limits = []string{"LB_HEADER_TIMEOUT=1s", "LB_STALL_TIMEOUT=1s", "LB_RETRIES=0", "LB_EJECT_ERRORS=0", "LB_EJECT_RATE=0",
-	"LB_RESPONSE_TIMEOUT=2s"}
+	"LB_RESPONSE_TIMEOUT=4s"}
 
 func start(t *testing.T, target string) *binary.Process {
 	t.Helper()
