@@ -24,16 +24,28 @@ func TestFramedRequests(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			s := &scene{p: start(t, r.target), r: r}
 			for _, c := range framedRequests {
-				problem := s.stream(t, c)
-				if p := s.judge(c.as, c.fields, c.may); problem == "" {
-					problem = p
-				}
-				if problem != "" {
+				if problem := s.settled(t, c); problem != "" {
 					t.Errorf("%s to %s: %s", c.name, protocol, problem)
 				}
 			}
 		})
 	}
+}
+
+// settled plays a case, up to three times while there is a problem: on a busy machine a request may come to its backend
+// after the case was judged. What is really let through is let through each time.
+func (s *scene) settled(t *testing.T, c framedRequest) (problem string) {
+	for range 3 {
+		problem = s.stream(t, c)
+		if p := s.judge(c.as, c.fields, c.may); problem == "" {
+			problem = p
+		}
+		if problem == "" {
+			return ""
+		}
+		t.Logf("%s: %s", c.name, problem)
+	}
+	return problem
 }
 
 // stream sends one case on a connection of its own.
