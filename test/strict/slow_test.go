@@ -120,7 +120,7 @@ func TestSlowClients(t *testing.T) {
 	if n, all := failed.Load(), served.Load(); n > 1+all/100 || all == 0 {
 		t.Errorf("%d of %d requests of others failed", n, all)
 	}
-	if peak := peakMemory(t, p.PID()); peak > 512<<10 {
+	if peak := peakMemory(t, p.PID()); peak > 256<<10 {
 		t.Errorf("%d KiB at the peak for %d slow clients", peak, 3*slowClients)
 	} else {
 		t.Logf("%d KiB at the peak", peak)
