@@ -63,6 +63,7 @@ type conn struct {
 	unsure bool // waiting without having been told that there is nothing
 	fresh  bool // no request was read yet: an HTTP/2 preface may come
 	warm   bool // this goroutine's stack has grown for a request
+	late   bool // the limit has passed: what is in the kernel by now still counts
 	state  atomic.Int32
 	armed  time.Time // the read deadline
 	since  time.Time // idle since, or the head's first byte; zero while there is no need to know
@@ -204,7 +205,7 @@ func (c *conn) more() (stop, result bool) {
 		return true, true
 	}
 	if c.x.in.buffered() == 0 {
-		c.since = time.Time{}
+		c.anew()
 		if !c.state.CompareAndSwap(idle, active) {
 			c.next = gone
 			return true, true
@@ -250,11 +251,14 @@ func (c *conn) quiet() {
 	if !c.state.CompareAndSwap(active, idle) {
 		return
 	}
-	c.since = time.Time{}
+	c.anew()
 	if c.server.stopping.Load() && c.state.CompareAndSwap(idle, ending) {
 		c.interrupt()
 	}
 }
+
+// anew begins another wait, whose limit counts from when it is first asked for.
+func (c *conn) anew() { c.since, c.late = time.Time{}, false }
 
 // doubt is how long we wait on the word of a short read alone. An orderly end that came with the last bytes makes no
 // edge of its own; a client that half-closed and waits for our end gets it then.
@@ -281,16 +285,28 @@ func (c *conn) limit() time.Time {
 // arm sees to it that the poller wakes us no later than at the limit. It may be earlier: a deadline costs a timer, so
 // it is left where an earlier wait put it, and expired looks at the clock.
 func (c *conn) arm() {
-	if c.state.Load() == ending {
-		return // with a deadline in the past
+	if c.state.Load() == ending || c.late {
+		return // with a deadline in the past, or the last one
 	}
 	limit := c.limit()
 	if c.armed.IsZero() && limit.IsZero() || !c.armed.IsZero() && !limit.IsZero() && !c.armed.After(limit) {
 		return
 	}
-	c.armed = limit
-	c.c.SetReadDeadline(limit)
+	c.wake(limit)
 }
+
+// wake sets the read deadline. Shutdown may have set its own meanwhile: one of the two sees the other.
+func (c *conn) wake(at time.Time) {
+	c.armed = at
+	c.c.SetReadDeadline(at)
+	if c.state.Load() == ending {
+		c.interrupt()
+	}
+}
+
+// lastLook is for reading what has come before the limit. The runtime looks at the deadline first and at the socket after it:
+// on a machine that left us no CPU for as long as that, everybody's bytes wait there, and nobody was slow but us.
+const lastLook = 50 * time.Millisecond
 
 // expired says whether to go on after a deadline woke us.
 func (c *conn) expired() bool {
@@ -300,8 +316,12 @@ func (c *conn) expired() bool {
 	c.unsure = false
 	limit := c.limit()
 	if limit.IsZero() || time.Now().Before(limit) {
-		c.armed = limit
-		c.c.SetReadDeadline(limit)
+		c.wake(limit)
+		return true
+	}
+	if !c.late {
+		c.late = true
+		c.wake(time.Now().Add(lastLook))
 		return true
 	}
 	if c.x != nil && c.x.in.buffered() > 0 {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // What parse found in the buffer.
@@ -224,7 +223,7 @@ func (c *conn) run() (again bool) {
 	if !x.body.drain() {
 		return false
 	}
-	c.since = time.Time{}
+	c.anew()
 	return true
 }
 

@@ -75,6 +75,11 @@ func (l *link) wake() error {
 	}
 	limit := l.limit()
 	if !limit.IsZero() && !now.Before(limit) {
+		if !l.late {
+			l.late = true
+			l.armAt(now.Add(lastLook), time.Time{})
+			return nil
+		}
 		l.failure = &Error{Timeout: true, Err: errTimeout}
 		return l.failure
 	}

@@ -50,6 +50,7 @@ type link struct {
 	waiting  time.Time // since when
 	heard    time.Time // when we took the link, or the last bytes came
 	armed    time.Time // the read deadline
+	late     bool      // the limit has passed: what is in the kernel by now still counts
 	stalls   bool      // the stall timeout holds
 	failure  error     // what a wake decided
 
@@ -128,6 +129,7 @@ func (l *link) receive(p []byte) (int, error) {
 	if l.waiting = l.heard; !l.writing {
 		l.waiting = time.Now()
 	}
+	l.late = false
 	l.pending()
 	l.arm(l.waiting)
 	for {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -600,6 +601,44 @@ func TestServer_SlowHeadOnAnyConnection(t *testing.T) {
 	k.send("GET / HTTP/1.1\r\nHost")
 	if resp, _ := k.response("GET"); resp.StatusCode != 408 {
 		t.Error(resp)
+	}
+}
+
+// starved is a connection of a program that got no CPU for as long as a head may take: the rest of the head has come,
+// and the deadline has passed as well.
+type starved struct {
+	net.Conn
+	pieces   []string
+	deadline atomic.Pointer[time.Time]
+}
+
+func (s *starved) SetReadDeadline(at time.Time) error {
+	s.deadline.Store(&at)
+	return nil
+}
+
+func (s *starved) Read(p []byte) (int, error) {
+	if piece := s.pieces[0]; piece != "" {
+		s.pieces = s.pieces[1:]
+		return copy(p, piece), nil
+	}
+	time.Sleep(time.Until(*s.deadline.Load()))
+	if len(s.pieces) > 1 {
+		s.pieces = s.pieces[1:]
+	}
+	return 0, os.ErrDeadlineExceeded
+}
+
+func TestServer_WhatCameInTimeIsReadWhenItIsLate(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	l := &oneListener{conns: make(chan net.Conn, 1), closed: make(chan bool)}
+	l.conns <- &starved{Conn: theirs, pieces: []string{"GET / HTTP/1.1\r\nHost", "", ": x\r\n\r\n", ""}}
+	serveOn(t, &Server{Handler: handler(hello).Handler, HeaderTimeout: 20 * time.Millisecond, IdleTimeout: 20 * time.Millisecond}, l)
+	k := &client{t, ours, bufio.NewReader(ours)}
+	if resp, body := k.response("GET"); resp.StatusCode != 200 || body != "hello" {
+		t.Error(resp.StatusCode, body)
 	}
 }
 

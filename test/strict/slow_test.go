@@ -7,12 +7,12 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pillion-lb/pillion/test/internal/await"
 	"github.com/pillion-lb/pillion/test/internal/backend"
+	"github.com/pillion-lb/pillion/test/internal/binary"
 )
 
 // slowClients is how many connections each kind of slow client opens.
@@ -70,16 +70,16 @@ func drip(c net.Conn, start, piece string) error {
 // TestSlowClients has three kinds of slow clients at once. All are cut, nobody else notices, and none costs much memory.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	large := strings.Repeat("a", 1<<20)
+	large := backend.Answer(200, strings.Repeat("a", 1<<20)) // made once, and no more than sockets hold: the backend is not to be slow
 	raw := backend.StartScript(t, "raw", func(r backend.Request) string {
 		if strings.HasPrefix(r.Head, "GET /large ") {
-			return backend.Answer(200, large+large+large+large+large+large+large+large)
+			return large
 		}
 		return backend.Answer(200, "fine")
 	})
 	p := start(t, raw.Target())
 	var clients, others sync.WaitGroup
-	var served, failed atomic.Int64
+	var served int
 	done := make(chan struct{})
 	others.Go(func() {
 		for {
@@ -91,9 +91,9 @@ func TestSlowClients(t *testing.T) {
 			conn, in := connect(t, p.Address)
 			_, _ = io.WriteString(conn, get("Connection: close"))
 			if status, body, _, err := whole(in, "GET"); status != 200 || body != "fine" || err != nil {
-				failed.Add(1)
+				t.Errorf("somebody else's request: %d %q %v", status, body, err)
 			}
-			served.Add(1)
+			served++
 			conn.Close()
 		}
 	})
@@ -116,15 +116,14 @@ func TestSlowClients(t *testing.T) {
 	clients.Wait()
 	close(done)
 	others.Wait()
-	// One may be late where the clients and the race detector leave the program no CPU for as long as a head may take.
-	if n, all := failed.Load(), served.Load(); n > 1+all/100 || all == 0 {
-		t.Errorf("%d of %d requests of others failed", n, all)
+	peak, most := peakMemory(t, p.PID()), 96<<10
+	if binary.Race {
+		most *= 8 // the race detector's own books
 	}
-	if peak := peakMemory(t, p.PID()); peak > 256<<10 {
-		t.Errorf("%d KiB at the peak for %d slow clients", peak, 3*slowClients)
-	} else {
-		t.Logf("%d KiB at the peak", peak)
+	if peak > most {
+		t.Errorf("%d KiB at the peak for %d slow clients, at most %d", peak, 3*slowClients, most)
 	}
+	t.Logf("%d requests of others, %d KiB at the peak", served, peak)
 }
 
 // peakMemory is a process's largest resident set so far in KiB.
