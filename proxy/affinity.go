@@ -92,12 +92,15 @@ type binding struct {
 	seen   int64
 }
 
-// verify reads a cookie value. It allocates nothing.
+// verify reads a cookie value. It allocates only to remember a good one.
 func (a *affinity) verify(ring *keyring, value string, now time.Time) (binding, cookieState) {
 	var raw [rawLength]byte
 	var text [encodedLength]byte // a copy, because converting the string would allocate
 	if copy(text[:], value) != len(value) || len(value) != encodedLength {
 		return binding{}, cookieForged
+	}
+	if v := ring.recent.get(&text); v != nil {
+		return v.binding, a.age(v.binding, now)
 	}
 	n, err := a.encoding.Decode(raw[:], text[:])
 	if err != nil || n != rawLength || raw[0] != cookieVersion {
@@ -113,6 +116,7 @@ func (a *affinity) verify(ring *keyring, value string, now time.Time) (binding, 
 		issued: int64(binary.BigEndian.Uint32(raw[9:])),
 		seen:   int64(binary.BigEndian.Uint32(raw[13:])),
 	}
+	ring.recent.put(&text, b)
 	return b, a.age(b, now)
 }
 
@@ -185,6 +189,7 @@ func (a *affinity) attributes(line []byte, secure bool) []byte {
 type keyring struct {
 	secrets []string
 	keys    []*key
+	recent  recent
 }
 
 func newKeyring(secrets []string, service string) *keyring {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -226,6 +227,43 @@ func TestAffinity_VerifyAllocatesNothing(t *testing.T) {
 	value, _ := issue(t, a, "blue", now)
 	if n := testing.AllocsPerRun(1000, func() { a.verify(ring, value, now) }); n != 0 {
 		t.Error(n)
+	}
+}
+
+// What is remembered of a cookie is the cookie's alone, also of more cookies than there are places.
+func TestAffinity_RememberedCookiesAreNobodyElses(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	a := affinityOf(t, "LB_AFFINITY_TTL=1h")
+	ring := a.ring(now)
+	issued := make(map[string]cookieID)
+	for i := range 2 * recentCookies {
+		name := fmt.Sprint("backend-", i)
+		value, _ := issue(t, a, name, now)
+		issued[value] = ring.keys[0].name(name)
+	}
+	for range 2 {
+		for value, id := range issued {
+			if b, state := a.verify(ring, value, now); state != cookieValid || b.id != id {
+				t.Fatal(value, state, b)
+			}
+		}
+	}
+	for value := range issued {
+		a.verify(ring, value, now)
+		for i := range value {
+			other := []byte(value)
+			if other[i]++; other[i] == '[' || other[i] == '{' || other[i] == ':' {
+				other[i] = 'A'
+			}
+			if _, state := a.verify(ring, string(other), now); state != cookieForged {
+				t.Fatal(value, string(other), state)
+			}
+		}
+		if _, state := a.verify(ring, value, now.Add(a.cfg.TTL+time.Second)); state != cookieExpired {
+			t.Fatal("remembered beyond its time:", state)
+		}
+		break
 	}
 }
 
