@@ -89,6 +89,7 @@ type backendConn struct {
 	upload  int64  // body bytes still to come
 	req     request
 	out     []byte // what the socket did not take yet
+	echo    *echo  // the connection has become a tunnel
 }
 
 // serveRaw runs until an unexpected error of the poller.
@@ -168,6 +169,9 @@ func (b *rawBackend) serve(c *backendConn, events uint32) error {
 	if c.upload > 0 {
 		return b.takeBody(c)
 	}
+	if c.echo != nil {
+		return b.takeFrames(c)
+	}
 	n := copy(b.scratch, c.partial)
 	m, err := receive(c.fd, b.scratch[n:])
 	if again(err) {
@@ -229,12 +233,19 @@ func (b *rawBackend) takeBody(c *backendConn) error {
 }
 
 func (b *rawBackend) reply(c *backendConn) error {
+	if c.req.frames.Size > 0 {
+		return b.upgrade(c)
+	}
 	a := b.answers[c.req.answer]
 	if a == nil {
 		a = newAnswer(c.req.answer)
 		b.answers[c.req.answer] = a
 	}
-	out := a.stamp(b.now)
+	return b.push(c, a.stamp(b.now))
+}
+
+// push sends out, now or when the socket has room again.
+func (b *rawBackend) push(c *backendConn, out []byte) error {
 	n, err := send(c.fd, out)
 	if err != nil && !again(err) {
 		return err

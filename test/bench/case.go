@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// metric names one column. All but requests per second are better when lower.
+// metric names one column. All but rates are better when lower.
 type metric string
 
 const (
@@ -21,6 +21,9 @@ const (
 	userCPU   metric = "user"
 	systemCPU metric = "sys"
 	calls     metric = "calls/req"
+	flow      metric = "MiB/s"
+	flowCPU   metric = "CPU µs/MiB"
+	flowCalls metric = "calls/MiB"
 	peak      metric = "peak MiB"
 	spans     metric = "spans/req"
 	resident  metric = "idle MiB"
@@ -118,10 +121,23 @@ func allCases() []benchCase {
 				{name: "haproxy@3", of: "haproxy", backends: 3}}}),
 		steady("grpc100", "gRPC unary, one connection, 100 streams (h2load)", steadySpec{
 			grpc: true, only: []string{"pillion", "old", "nginx", "haproxy", "caddy"}}),
+		steady("tunnel", "one WebSocket, 64 MiB/s each way in frames of 64 KiB", tunnelled(64<<10, 1)),
+		steady("tunnel4k", "one WebSocket, 64 MiB/s each way in frames of 4 KiB", tunnelled(4<<10, 16)),
+		steady("chat64", "64 WebSockets, a frame of 128 bytes each way at a time, closed loop", steadySpec{
+			load: loadSpec{Connections: 64, Frames: frames{Size: 128, Count: 1}}, only: tunnellers}),
 		{name: "idle10k", title: "10,000 idle client connections", run: runIdle},
 		{name: "start", title: "from exec to the first answer", run: runStart},
 		{name: "size", title: "size of the program file", run: runSize},
 	}
+}
+
+// tunnellers are the peers whose tunnels are compared.
+var tunnellers = []string{"pillion", "old", "nginx", "haproxy", "caddy"}
+
+// tunnelled is one tunnel at 64 MiB/s each way, in bursts of 64 KiB.
+func tunnelled(size, count int) steadySpec {
+	return steadySpec{load: loadSpec{Connections: 1, Rate: 64 << 20 / (size * count), Frames: frames{size, count}},
+		only: tunnellers, large: true, flow: true, traced: 2000}
 }
 
 // selectCases picks by name, comma separated.

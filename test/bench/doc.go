@@ -21,6 +21,10 @@
 // request, and tracing on but unsampled. The requests to the peers carry a
 // cookie of the same length.
 //
+// Tunnels carry bursts of WebSocket frames: the client sends one, at a fixed
+// rate or in a closed loop, and the backend answers each with as much. Their
+// costs are given by MiB of payload, both ways together.
+//
 // Every answer's status and length is checked, and the first answer of every
 // connection byte by byte. A wrong answer fails the run.
 //

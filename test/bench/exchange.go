@@ -19,6 +19,9 @@ func (l *load) begin(c *clientConn, due time.Time) error {
 		}
 	}
 	c.begun = due
+	if l.spec.Frames.Size > 0 {
+		c.inBody, c.left = true, l.answer
+	}
 	c.out = c.requests[c.next]
 	c.next = (c.next + 1) % len(c.requests)
 	if l.spec.Upload > maxJoined {

@@ -14,12 +14,13 @@ import (
 // loadSpec says what clients do.
 type loadSpec struct {
 	Connections int
-	Rate        int  // requests per second at fixed times; 0 is a closed loop
-	NewEach     bool // a new connection for every request
-	Answer      int  // body bytes asked for
-	Upload      int  // body bytes sent
-	Sessions    int  // cookies per connection, used in turn; 0 means 1
-	Filler      int  // length of the cookie for a proxy that sets none
+	Rate        int    // requests per second at fixed times; 0 is a closed loop
+	NewEach     bool   // a new connection for every request
+	Answer      int    // body bytes asked for
+	Upload      int    // body bytes sent
+	Sessions    int    // cookies per connection, used in turn; 0 means 1
+	Filler      int    // length of the cookie for a proxy that sets none
+	Frames      frames // through tunnels, in place of requests
 }
 
 // loadResult is what one measured period gave.
@@ -44,6 +45,7 @@ type load struct {
 	byFD    map[int]*clientConn
 	scratch []byte
 	upload  []byte
+	answer  int64 // bytes of every burst through a tunnel
 
 	times    histogram
 	done     int // in this run
@@ -94,6 +96,9 @@ func (l *load) open() error {
 		return err
 	}
 	l.conns = append(l.conns, c)
+	if l.spec.Frames.Size > 0 {
+		return l.openTunnel(c)
+	}
 	for range max(l.spec.Sessions, 1) {
 		cookie, err := l.firstExchange(c)
 		if err != nil {

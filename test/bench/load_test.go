@@ -34,6 +34,8 @@ func TestLoad_AgainstTheBackendsThemselves(t *testing.T) {
 		"large answer":              {Connections: 2, Answer: 3 << 20},
 		"large upload":              {Connections: 2, Answer: 128, Upload: 3 << 20},
 		"fixed rate":                {Connections: 4, Answer: 128, Rate: 5000},
+		"a tunnel":                  {Connections: 1, Frames: frames{64 << 10, 1}, Rate: 1000},
+		"tunnels of small frames":   {Connections: 4, Frames: frames{100, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

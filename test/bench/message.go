@@ -52,9 +52,10 @@ func (a *answer) stamp(now time.Time) []byte {
 
 // request is what a backend needs to know of a request head.
 type request struct {
-	answer int   // bytes asked for by the path /bytes/N
-	upload int64 // bytes of body that follow the head
-	close  bool  // the peer asked for the connection to end
+	answer int    // bytes asked for by the path /bytes/N
+	upload int64  // bytes of body that follow the head
+	close  bool   // the peer asked for the connection to end
+	frames frames // of the tunnel asked for by the path /tunnel/SIZE/COUNT
 }
 
 var errRequest = errors.New("a request the backends do not understand")
@@ -62,6 +63,12 @@ var errRequest = errors.New("a request the backends do not understand")
 // parseRequest reads a request head, which ends with the blank line.
 func parseRequest(head []byte) (request, error) {
 	line, _, _ := bytes.Cut(head, crlf)
+	if _, target, ok := bytes.Cut(line, []byte(" /tunnel/")); ok {
+		target, _, _ := bytes.Cut(target, []byte(" "))
+		if f, ok := parseTunnel(target); ok {
+			return request{frames: f}, nil
+		}
+	}
 	_, target, ok := bytes.Cut(line, []byte(" /bytes/"))
 	if !ok {
 		return request{}, fmt.Errorf("%w: %q", errRequest, line)

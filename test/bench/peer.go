@@ -19,6 +19,7 @@ type setup struct {
 	TLS      bool     // the backends speak TLS
 	CA       string   // PEM file that signed them
 	GRPC     bool     // HTTP/2 in clear text on both sides
+	Tunnel   bool     // WebSockets
 	Large    bool     // bodies of MiBs: buffers may be large
 	Dir      string   // for configuration and temporary files
 	Sink     string   // where traces go

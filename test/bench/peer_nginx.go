@@ -46,6 +46,12 @@ func nginxConfig(s setup) (string, error) {
 		account = "user " + me.Username + ";\n"
 	}
 	listen, location := s.Listen.String(), fmt.Sprintf(nginxProxy, s.scheme())
+	if s.Tunnel {
+		location = fmt.Sprintf(nginxTunnel, s.scheme())
+		if s.Large {
+			location += "\n      proxy_buffer_size 64k;" // each way
+		}
+	}
 	if s.TLS {
 		location += fmt.Sprintf(nginxTLS, s.CA)
 	}
@@ -72,6 +78,11 @@ const nginxLarge = `proxy_buffer_size 16k;
 const nginxProxy = `proxy_pass %s://backends;
       proxy_http_version 1.1;
       proxy_set_header Connection "";`
+
+const nginxTunnel = `proxy_pass %s://backends;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection "upgrade";`
 
 const nginxTLS = `
       proxy_ssl_trusted_certificate %s;

@@ -22,6 +22,7 @@ type steadySpec struct {
 	only     []string // peers; all when empty
 	extras   []extra
 	exported bool // count the spans that reach the collector
+	flow     bool // cost by MiB, not by request
 	traced   int  // requests in the round that counts system calls; 0 means 4,000
 }
 
@@ -52,15 +53,36 @@ func steady(name, title string, spec steadySpec) benchCase {
 	}}
 }
 
-var steadyColumns = []metric{rate, p50, p99, cpu, userCPU, systemCPU, calls, peak}
+// columns are the metrics of a case: speed, cost and system calls count
+// requests or MiB.
+func (s steadySpec) columns() []metric {
+	speed, cost, traced := s.metrics()
+	list := []metric{speed, p50, p99, cost, userCPU, systemCPU, traced, peak}
+	if s.exported {
+		list = append(list, spans)
+	}
+	return list
+}
+
+func (s steadySpec) metrics() (speed, cost, traced metric) {
+	if s.flow {
+		return flow, flowCPU, flowCalls
+	}
+	return rate, cpu, calls
+}
+
+// amount is what n exchanges are in a case's unit.
+func (s steadySpec) amount(n int) float64 {
+	if s.flow {
+		return float64(n) * s.load.Frames.volume()
+	}
+	return float64(n)
+}
 
 // runSteady starts all entries side by side, loads them in turn, round after
 // round, and stops them. An idle proxy costs the one under load nothing.
 func (b *bench) runSteady(ctx context.Context, c benchCase, spec steadySpec) (*caseResult, error) {
-	res := &caseResult{Name: c.name, Title: c.title, Columns: slices.Clone(steadyColumns)}
-	if spec.exported {
-		res.Columns = append(res.Columns, spans)
-	}
+	res := &caseResult{Name: c.name, Title: c.title, Columns: spec.columns()}
 	if _, err := installed("h2load"); spec.grpc && err != nil {
 		fmt.Fprintf(os.Stderr, "%s is skipped: %v\n", c.name, err)
 		return res, nil
@@ -159,7 +181,7 @@ func (b *bench) startEntry(e *entry, spec steadySpec, backends int) error {
 	if err != nil {
 		return err
 	}
-	s.Large = spec.large
+	s.Large, s.Tunnel = spec.large, spec.load.Frames.Size > 0
 	e.addr = s.Listen
 	if e.proc, err = e.peer.start(s, b.at); err != nil {
 		return err
@@ -210,12 +232,13 @@ func (b *bench) measure(e *entry, spec steadySpec) {
 	}
 	cost := after.since(before)
 	e.cost = e.cost.plus(cost)
-	n := float64(res.Requests)
+	n := spec.amount(res.Requests)
+	speed, price, _ := spec.metrics()
 	micros := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
-	e.result.add(rate, n/res.Elapsed.Seconds())
+	e.result.add(speed, n/res.Elapsed.Seconds())
 	e.result.add(p50, micros(res.P50))
 	e.result.add(p99, micros(res.P99))
-	e.result.add(cpu, micros(cost.CPU)/n)
+	e.result.add(price, micros(cost.CPU)/n)
 }
 
 // measured warms the proxy up on the connections that are then measured.
@@ -256,7 +279,8 @@ func (b *bench) finish(e *entry, spec steadySpec) {
 		return
 	}
 	e.result.add(peak, mebibytes(m.Peak))
-	for _, total := range e.result.Values[cpu] {
+	_, price, traced := spec.metrics()
+	for _, total := range e.result.Values[price] {
 		e.result.add(userCPU, total*e.cost.userShare())
 		e.result.add(systemCPU, total*(1-e.cost.userShare()))
 	}
@@ -266,12 +290,12 @@ func (b *bench) finish(e *entry, spec steadySpec) {
 	if b.strace == "" || spec.grpc {
 		return
 	}
-	perRequest, err := b.countCalls(e, spec)
+	each, err := b.countCalls(e, spec)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: system calls are not counted: %v\n", e.result.Name, err)
 		return
 	}
-	e.result.add(calls, perRequest)
+	e.result.add(traced, each)
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }

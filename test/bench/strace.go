@@ -16,7 +16,7 @@ import (
 )
 
 // countCalls attaches strace for exactly one counted load and returns system
-// calls per request. Connections are opened before and closed after.
+// calls per request, or per MiB. Connections are opened before and closed after.
 func (b *bench) countCalls(e *entry, spec steadySpec) (float64, error) {
 	l, err := newLoad(e.addr, e.load)
 	if err != nil {
@@ -45,7 +45,7 @@ func (b *bench) countCalls(e *entry, spec steadySpec) (float64, error) {
 		return 0, err
 	}
 	total, err := parseStrace(table)
-	return float64(total) / float64(res.Requests), err
+	return float64(total) / spec.amount(res.Requests), err
 }
 
 func (b *bench) attach(pids []int, file string) (*process, error) {

@@ -20,7 +20,8 @@ func printCase(w io.Writer, c *caseResult) {
 		head = append(head, string(m))
 		rule = append(rule, "---")
 	}
-	if base != nil && hasColumn(c, cpu) {
+	cost := costColumn(c)
+	if base != nil && cost != "" {
 		head = append(head, "CPU × nginx, quartiles")
 		rule = append(rule, "---")
 	}
@@ -37,13 +38,14 @@ func printCase(w io.Writer, c *caseResult) {
 	}
 }
 
-func hasColumn(c *caseResult, m metric) bool {
-	for _, have := range c.Columns {
-		if have == m {
-			return true
+// costColumn is the metric whose ratios are shown with quartiles; empty: none.
+func costColumn(c *caseResult) metric {
+	for _, m := range c.Columns {
+		if m == cpu || m == flowCPU {
+			return m
 		}
 	}
-	return false
+	return ""
 }
 
 func row(c *caseResult, e, base *entryResult) []string {
@@ -51,10 +53,11 @@ func row(c *caseResult, e, base *entryResult) []string {
 	for _, m := range c.Columns {
 		cells = append(cells, cell(m, e, base))
 	}
-	if base != nil && hasColumn(c, cpu) && e.Failure != "" {
+	cost := costColumn(c)
+	if base != nil && cost != "" && e.Failure != "" {
 		cells = append(cells, "-")
-	} else if base != nil && hasColumn(c, cpu) {
-		q := e.Values[cpu].over(base.Values[cpu]).quartiles()
+	} else if base != nil && cost != "" {
+		q := e.Values[cost].over(base.Values[cost]).quartiles()
 		cells = append(cells, fmt.Sprintf("%.2f - %.2f", q.Q1, q.Q3))
 	}
 	return cells
