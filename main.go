@@ -5,26 +5,18 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 
 	"github.com/pillion-lb/pillion/config"
 	"github.com/pillion-lb/pillion/discovery"
@@ -156,15 +148,12 @@ func healthcheck(ctx context.Context, environ []string, stderr io.Writer) int {
 	return exitOK
 }
 
-// waiting is how long "pillion wait" waits.
-const waiting = time.Minute
-
 func wait(ctx context.Context, urls []string, stderr io.Writer) int {
 	if len(urls) == 0 {
 		fmt.Fprintln(stderr, "pillion: wait needs at least one URL")
 		return exitUsage
 	}
-	if err := status.Wait(ctx, urls, waiting); err != nil {
+	if err := status.Wait(ctx, urls, time.Minute); err != nil {
 		fmt.Fprintln(stderr, "pillion:", err)
 		return exitFailed
 	}
@@ -181,14 +170,9 @@ func serve(ctx context.Context, environ []string, signals <-chan os.Signal, stdo
 	log := telemetry.NewLogger(stdout, cfg)
 	b := &balancer{cfg: cfg, log: log, logger: log.Logger(), life: status.NewLifecycle(), begun: time.Now()}
 	defer b.closeLog()
-	for _, w := range cfg.Telemetry.Warnings {
-		b.logger.Warn("unsupported value, it counts as unset", "variable", w.Variable, "problem", w.String())
-		os.Unsetenv(w.Variable) // OpenTelemetry's packages read the environment themselves
+	if limit := cfg.Platform.MemoryLimit; limit > 0 {
+		debug.SetMemoryLimit(limit)
 	}
-	if cfg.Process.TrustedProxies.Setting == "gclb+cloudrun" {
-		b.logger.Warn("LB_TRUSTED_PROXIES=gclb+cloudrun is only safe where the service admits nothing but the load balancer: set its ingress to internal-and-cloud-load-balancing")
-	}
-	limitMemory()
 	if err := b.build(ctx, targets); err != nil {
 		b.logger.Error("start failed", "error", err.Error())
 		return exitFailed
@@ -232,23 +216,21 @@ func (b *balancer) build(ctx context.Context, targets []discovery.Target) (err e
 		options.Tracing = t
 	}
 	b.proxy = proxy.New(cfg, options)
-	b.observe(b.telemetry.Meter())
+	if err := errors.Join(b.discovery.Observe(options.Meter), b.identity.Observe(options.Meter)); err != nil {
+		b.logger.Error("some metrics are missing", "error", err.Error())
+	}
 	b.servers()
-	b.listener, err = listen(cfg.Process)
+	b.listener, err = proxy.Listen(cfg.Process)
 	return err
 }
 
 // servers makes the two servers, which share one handler: our own paths, and everything else.
 func (b *balancer) servers() {
 	p := b.cfg.Process
-	own := &status.Handler{Prefix: p.StatusPath, Lifecycle: b.life, Token: p.StatusToken, Metrics: b.telemetry.MetricsHandler(), State: b.state}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if own.Owns(r) {
-			own.ServeHTTP(w, r)
-			return
-		}
-		b.proxy.ServeHTTP(w, r)
-	})
+	own := &status.Handler{Prefix: p.StatusPath, Lifecycle: b.life, Token: p.StatusToken, Metrics: b.telemetry.MetricsHandler(), State: func() status.State {
+		return status.NewState(b.cfg, version(), b.begun, b.proxy.Backends())
+	}}
+	handler := own.Before(b.proxy)
 	b.http2 = &h2.Server{
 		Handler: handler, HeaderTimeout: p.HeaderTimeout, StallTimeout: p.StallTimeout, IdleTimeout: p.IdleTimeout,
 		MaxHeaderBytes: int(p.MaxHeaderBytes), Logger: b.logger,
@@ -362,7 +344,7 @@ func (b *balancer) finish(ctx context.Context, terminal bool) {
 	var both sync.WaitGroup
 	both.Go(func() { b.http1.Shutdown(ctx) })
 	both.Go(func() { b.http2.Shutdown(ctx) })
-	b.endTunnels(ctx)
+	b.proxy.EndTunnelsLast(ctx)
 	both.Wait()
 	requests, tunnels := b.proxy.Active()
 	b.http1.Close()
@@ -379,21 +361,6 @@ func (b *balancer) untilUnused(ctx context.Context) {
 		}
 		pause(ctx, 20*time.Millisecond)
 	}
-}
-
-// tunnelReserve is what tunnels have for their closing handshake before the drain timeout cuts them.
-const tunnelReserve = 2 * time.Second
-
-// endTunnels ends the tunnels when the last request has ended, or when little time is left.
-func (b *balancer) endTunnels(ctx context.Context) {
-	deadline, _ := ctx.Deadline()
-	for ctx.Err() == nil && time.Until(deadline) > tunnelReserve {
-		if requests, _ := b.proxy.Active(); requests == 0 {
-			break
-		}
-		pause(ctx, 20*time.Millisecond)
-	}
-	b.proxy.EndTunnels()
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -425,96 +392,7 @@ func (b *balancer) access() func(*proxy.Record) {
 	}
 }
 
-// shown are the settings that the status page repeats.
-var shown = []string{"LB_BACKENDS", "LB_POLICY", "LB_SESSION_AFFINITY", "LB_HEALTH_CHECK", "LB_RETRIES", "LB_MAX_IN_FLIGHT"}
-
-// state is what the status page shows.
-func (b *balancer) state() status.State {
-	s := status.State{Version: version(), Service: cmp.Or(b.cfg.Telemetry.ServiceName, b.cfg.Platform.Service), At: time.Now(), Begun: b.begun}
-	for _, v := range b.cfg.Settings() {
-		if slices.Contains(shown, v.Name) {
-			s.Settings = append(s.Settings, status.Setting{Name: v.Name, Value: v.Value})
-		}
-	}
-	for _, e := range b.proxy.Endpoints() {
-		s.Backends = append(s.Backends, status.Backend{
-			Name: e.Name, Address: e.Address, Source: e.Source, State: e.State, Reason: e.Reason, Since: e.Since,
-			Weight: e.Weight, InFlight: e.InFlight, Requests: e.Requests, Failures: e.Failures,
-			Ejections: e.Ejections, EjectedUntil: e.EjectedUntil,
-			LastProbe: status.Probe{At: e.ProbeAt, Healthy: e.ProbeOK, Result: e.Probe},
-		})
-	}
-	return s
-}
-
-// observe registers the metrics of the parts that know no telemetry.
-func (b *balancer) observe(m metric.Meter) {
-	if m == nil {
-		return
-	}
-	found, _ := m.Float64ObservableGauge("lb.discovery.age", metric.WithUnit("s"), metric.WithDescription("Age of each source's last good answer."))
-	token, _ := m.Float64ObservableGauge("lb.identity.token.age", metric.WithUnit("s"), metric.WithDescription("Age of each audience's token."))
-	m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		now := time.Now()
-		for _, s := range b.discovery.States() {
-			o.ObserveFloat64(found, s.Age(now).Seconds(), metric.WithAttributes(attribute.String("lb.source", s.Source)))
-		}
-		for _, s := range b.identity.States() {
-			o.ObserveFloat64(token, s.Age(now).Seconds(), metric.WithAttributes(attribute.String("lb.audience", s.Audience)))
-		}
-		return nil
-	}, found, token)
-}
-
-// listen opens the one port.
-func listen(p config.Process) (net.Listener, error) {
-	// Without the kernel's keep-alive probes: our own limits end what is idle, and each option costs a call per connection.
-	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", p.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	if p.TLSCertFile == "" {
-		return l, nil
-	}
-	secure, err := proxy.ListenerTLS(p.TLSCertFile, p.TLSKeyFile)
-	if err != nil {
-		l.Close()
-		return nil, err
-	}
-	return tls.NewListener(l, secure), nil
-}
-
-// limitMemory tells the garbage collector what the container's limit is, with a tenth left for the kernel's share,
-// unless GOMEMLIMIT says it already.
-func limitMemory() {
-	raw, err := os.ReadFile("/sys/fs/cgroup/memory.max")
-	if err != nil || os.Getenv("GOMEMLIMIT") != "" {
-		return
-	}
-	if limit, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64); err == nil {
-		debug.SetMemoryLimit(limit / 10 * 9)
-	}
-}
-
 // release is set by the image's build: -ldflags '-X main.release=v1.2.3'.
 var release string
 
-// version is the version of the build: the release's, the module's, or the commit's.
-func version() string {
-	if release != "" {
-		return release
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return "commit " + s.Value
-		}
-	}
-	return "devel"
-}
+func version() string { return status.Version(release) }

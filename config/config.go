@@ -120,7 +120,8 @@ type Retry struct {
 	Buffer   int64     `env:"LB_RETRY_BUFFER"` // bytes of body kept for replay
 }
 
-// Telemetry is the OTEL_* part that our own code acts on; the SDK's and the exporters' own variables are read by them.
+// Telemetry is the OTEL_* part that our own code acts on; the variables of OpenTelemetry's exporters and of its metric
+// reader are read by them.
 type Telemetry struct {
 	Disabled          bool      `env:"OTEL_SDK_DISABLED"`
 	ServiceName       string    `env:"OTEL_SERVICE_NAME"`                  // OTEL_SERVICE_NAME, "" when unset
@@ -132,6 +133,10 @@ type Telemetry struct {
 	MetricsProtocol   string    `env:"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"`
 	Sampler           string    `env:"OTEL_TRACES_SAMPLER"` // "" is parentbased_always_on
 	SamplerArg        float64   `env:"OTEL_TRACES_SAMPLER_ARG"`
+	BatchQueue        int       `env:"OTEL_BSP_MAX_QUEUE_SIZE"`
+	BatchSize         int       `env:"OTEL_BSP_MAX_EXPORT_BATCH_SIZE"`
+	BatchDelay        int       `env:"OTEL_BSP_SCHEDULE_DELAY"`     // milliseconds, as the specification has it
+	BatchTimeout      int       `env:"OTEL_BSP_EXPORT_TIMEOUT"`     // milliseconds
 	Propagators       []string  `env:"OTEL_PROPAGATORS"`            // "tracecontext", "baggage", "xcloudtrace"
 	PlatformUnsampled float64   `env:"LB_TRACE_PLATFORM_UNSAMPLED"` // LB_TRACE_PLATFORM_UNSAMPLED; negative: unset
 	Warnings          []Problem // unsupported OTEL_* values: warned about at start, exit 78 of check
@@ -162,6 +167,7 @@ type Platform struct {
 	ProjectID     string `env:"GOOGLE_CLOUD_PROJECT"`    // GOOGLE_CLOUD_PROJECT
 	MetadataHost  string `env:"GCE_METADATA_HOST"`       // GCE_METADATA_HOST
 	ComputeEngine bool   // the machine itself says that it is one (DMI product name)
+	MemoryLimit   int64  // bytes for the garbage collector to keep to; 0: there is no limit, or GOMEMLIMIT has told the runtime
 }
 
 // CloudRun reports whether we are a Cloud Run container.

@@ -63,11 +63,11 @@ func (e *environment) cloudRun() bool {
 
 // computeEngine reports whether the machine says of itself that it is Google's. On Cloud Run and in a pod the machine
 // may be one too, but its metadata is not for us.
-func computeEngine(dmi fs.FS, p Platform) bool {
+func computeEngine(sys fs.FS, p Platform) bool {
 	if p.Service != "" || p.Kubernetes {
 		return false
 	}
-	product, err := fs.ReadFile(dmi, "product_name")
+	product, err := fs.ReadFile(sys, "class/dmi/id/product_name")
 	if err != nil {
 		return false
 	}

@@ -12,6 +12,8 @@ type environment struct {
 	given map[string]string   // by name, without blanks around it; the empty are unset and missing here
 	good  map[string]string   // by name, what its field is decoded from; only what was given and is acceptable
 
+	memoryLimit int64 // the machine's; bytes, 0: none
+
 	problems []Problem
 	warnings []Problem
 }

@@ -18,18 +18,22 @@ import (
 // function, because only a list can show a variable that is misspelt.
 //
 // Unsupported values of OTEL_* variables are no problems but Telemetry.Warnings. Beside the environment only files are
-// read: those that variables name, and what the machine says of its maker.
+// read: those that variables name, and what the machine says of its maker and of its memory.
 func Load(environ []string) (*Config, []Problem) {
-	return load(environ, os.DirFS("/sys/class/dmi/id"))
+	return load(environ, os.DirFS("/sys"))
 }
 
-func load(environ []string, dmi fs.FS) (*Config, []Problem) {
+func load(environ []string, sys fs.FS) (*Config, []Problem) {
 	e, c := newEnvironment(environ), &Config{}
+	e.memoryLimit = memoryLimit(sys)
 	e.judge()
 	e.decode(c)
 	e.secretFiles(c)
 	c.Service.Affinity.KeyName = e.keyName(c.Service.Name)
-	c.Platform.ComputeEngine = computeEngine(dmi, c.Platform)
+	c.Platform.ComputeEngine = computeEngine(sys, c.Platform)
+	if _, given := e.given["GOMEMLIMIT"]; !given {
+		c.Platform.MemoryLimit = e.memoryLimit
+	}
 	e.validate(c)
 	e.strays()
 	c.Telemetry.Warnings = e.warnings

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// nowhere is a machine that says nothing of its maker.
+// nowhere is a machine that says nothing of its maker and has no memory limit.
 var nowhere = fstest.MapFS{}
 
 // given loads the pairs on such a machine, with one backend unless the pairs name others.
@@ -95,6 +95,7 @@ func TestLoad_DefaultsAreThoseOfTheContract(t *testing.T) {
 		},
 		Telemetry: Telemetry{
 			TracesProtocol: "http/protobuf", MetricsProtocol: "http/protobuf", SamplerArg: 1,
+			BatchQueue: 2048, BatchSize: 512, BatchDelay: 5000, BatchTimeout: 30000,
 			Propagators: []string{"tracecontext", "baggage", "xcloudtrace"}, PlatformUnsampled: -1,
 		},
 	}
@@ -129,16 +130,17 @@ func TestLoad_ListsAreCutAtSemicolonsLinesAndCommas(t *testing.T) {
 
 func TestLoad_WithoutBackendsOnlyAMachineWithMetadataStarts(t *testing.T) {
 	t.Parallel()
-	google := fstest.MapFS{"product_name": {Data: []byte("Google Compute Engine\n")}}
+	const product = "class/dmi/id/product_name"
+	google := fstest.MapFS{product: {Data: []byte("Google Compute Engine\n")}}
 	tests := []struct {
 		name    string
 		environ []string
-		dmi     fs.FS
+		sys     fs.FS
 		starts  bool
 	}{
 		{"anywhere", nil, nowhere, false},
 		{"compute engine", nil, google, true},
-		{"another maker", nil, fstest.MapFS{"product_name": {Data: []byte("Googlish")}}, false},
+		{"another maker", nil, fstest.MapFS{product: {Data: []byte("Googlish")}}, false},
 		{"metadata host", []string{"GCE_METADATA_HOST=127.0.0.1:1"}, nowhere, true},
 		{"cloud run", []string{"K_SERVICE=a"}, google, false},
 		{"kubernetes", []string{"KUBERNETES_SERVICE_HOST=10.0.0.1"}, google, false},
@@ -146,7 +148,7 @@ func TestLoad_WithoutBackendsOnlyAMachineWithMetadataStarts(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, problems := load(test.environ, test.dmi)
+			_, problems := load(test.environ, test.sys)
 			if got := len(problems) == 0; got != test.starts {
 				t.Errorf("got %v", problems)
 			}
@@ -266,5 +268,37 @@ func TestLoad_AFaultOfTheTableIsToldByNameAndHidesNothingElse(t *testing.T) {
 	}
 	if c.Service.Eject.Errors != 7 || c.Service.Retry.Attempts != 1 {
 		t.Errorf("got %+v", c.Service)
+	}
+}
+
+func TestLoad_TheMemoryLimitIsTheContainersLessATenthUnlessItIsGiven(t *testing.T) {
+	t.Parallel()
+	second := func(limit string) fs.FS { return fstest.MapFS{limitFiles[0]: {Data: []byte(limit)}} }
+	first := func(limit string) fs.FS { return fstest.MapFS{limitFiles[1]: {Data: []byte(limit)}} }
+	for _, test := range []struct {
+		pairs []string
+		sys   fs.FS
+		want  int64
+		shown string
+	}{
+		{nil, nowhere, 0, ""},
+		{nil, second("67108864\n"), 58982 * kib, "58982KiB"},
+		{nil, first("67108864\n"), 58982 * kib, "58982KiB"},
+		{nil, second("max\n"), 0, ""},
+		{nil, first("9223372036854771712\n"), 0, ""},
+		{nil, second("many"), 0, ""},
+		{[]string{"GOMEMLIMIT=32MiB"}, second("67108864\n"), 0, "32MiB"},
+		{[]string{"GOMEMLIMIT="}, second("67108864\n"), 58982 * kib, "58982KiB"},
+	} {
+		c, _ := load(append(slices.Clone(test.pairs), "LB_BACKENDS=:9000"), test.sys)
+		shown := ""
+		for _, s := range c.Settings() {
+			if s.Name == "GOMEMLIMIT" {
+				shown = s.Value
+			}
+		}
+		if c.Platform.MemoryLimit != test.want || shown != test.shown {
+			t.Errorf("%q: got %d, explained as %q", test.pairs, c.Platform.MemoryLimit, shown)
+		}
 	}
 }

@@ -43,11 +43,11 @@ func telemetryVariables() []Variable {
 	return inSection(telemetrySection, false, rows)
 }
 
-// batchVariables are read by the SDK's batch processor.
+// batchVariables are the limits of the queue of spans, with the specification's names and defaults.
 func batchVariables() []Variable {
 	return []Variable{
-		{Name: "OTEL_BSP_SCHEDULE_DELAY", Default: "5000", Example: "1000", form: milliseconds(),
-			Sentence: "The time between two exports of spans, in milliseconds."},
+		{Name: "OTEL_BSP_SCHEDULE_DELAY", Default: "5000", Example: "100", form: milliseconds(),
+			Sentence: "How long a span may wait for the next export while requests are in flight, in milliseconds; at most 200, because a platform may stop the CPU with the last response."},
 		{Name: "OTEL_BSP_EXPORT_TIMEOUT", Default: "30000", Example: "5000", form: milliseconds(),
 			Sentence: "How long an export of spans may take, in milliseconds."},
 		{Name: "OTEL_BSP_MAX_QUEUE_SIZE", Default: "2048", Example: "4096", form: count(1, math.MaxInt32),
@@ -117,6 +117,6 @@ func platformVariables() []Variable {
 		{Name: "GCE_METADATA_HOST", Example: "127.0.0.1:8081", form: anything("host or host:port"),
 			Sentence: "The metadata server's address, where it is not the usual one."},
 		{Name: "GOMAXPROCS", Shown: "the container's CPU limit", Example: "2", form: anything("a number"), Sentence: "Read by the Go runtime: threads that run at a time."},
-		{Name: "GOMEMLIMIT", Shown: "from the container's memory limit", Example: "200MiB", form: anything("a size"), Sentence: "Read by the Go runtime: memory above which it collects harder."},
+		{Name: "GOMEMLIMIT", Shown: "the container's memory limit less a tenth", derive: defaultMemoryLimit, Example: "200MiB", form: anything("a size"), Sentence: "Read by the Go runtime: memory above which it collects harder."},
 	})
 }

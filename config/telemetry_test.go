@@ -28,7 +28,9 @@ func TestTelemetry_AnUnsupportedValueIsAWarningAndCountsAsUnset(t *testing.T) {
 		unset, _ := given()
 		if got, want := c.Telemetry, unset.Telemetry; got.Disabled != want.Disabled || got.TracesExporter != want.TracesExporter ||
 			got.MetricsExporter != want.MetricsExporter || got.Sampler != want.Sampler || got.SamplerArg != want.SamplerArg ||
-			got.TracesEndpoint || got.MetricsEndpoint || got.TracesProtocol != want.TracesProtocol || len(got.Propagators) != len(want.Propagators) {
+			got.TracesEndpoint || got.MetricsEndpoint || got.TracesProtocol != want.TracesProtocol ||
+			got.BatchQueue != want.BatchQueue || got.BatchSize != want.BatchSize || got.BatchDelay != want.BatchDelay || got.BatchTimeout != want.BatchTimeout ||
+			len(got.Propagators) != len(want.Propagators) {
 			t.Errorf("%s: counts for something: %+v", pair, got)
 		}
 	}

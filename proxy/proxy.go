@@ -87,6 +87,9 @@ func New(cfg *config.Config, o Options) *Proxy {
 		p.metrics = newMetrics(o.Meter, p)
 	}
 	p.service = newService(cfg, o, p.metrics)
+	if cfg.Process.TrustedProxies.Setting == "gclb+cloudrun" {
+		p.log.Warn("LB_TRUSTED_PROXIES=gclb+cloudrun is only safe where the service admits nothing but the load balancer: set its ingress to internal-and-cloud-load-balancing")
+	}
 	if a := cfg.Service.Affinity; a.Cookie && a.Secret == nil {
 		p.log.Warn("LB_AFFINITY_SECRET is not set, so affinity cookies guard against accident only: whoever knows the service's name can forge them")
 	}
@@ -111,6 +114,26 @@ func (p *Proxy) Drain() { p.draining.Store(true) }
 // EndTunnels ends open tunnels, WebSockets with status 1001 at the next border of a frame, and admits no more. It
 // returns how many there are.
 func (p *Proxy) EndTunnels() int { return p.tunnels.end() }
+
+// tunnelReserve is what tunnels have for their closing handshake before the drain timeout cuts them.
+const tunnelReserve = 2 * time.Second
+
+// EndTunnelsLast ends the tunnels when the last request has ended, or when little is left of the time that ctx allows.
+func (p *Proxy) EndTunnelsLast(ctx context.Context) {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	deadline, _ := ctx.Deadline()
+	for ctx.Err() == nil && time.Until(deadline) > tunnelReserve {
+		if requests, _ := p.Active(); requests == 0 {
+			break
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+		}
+	}
+	p.EndTunnels()
+}
 
 // ServeHTTP makes one exchange. It panics with http.ErrAbortHandler when an answer that has begun can't be finished, so
 // that the client sees it cut, and when nobody is left to be answered: a server makes an empty 200 of a handler that says

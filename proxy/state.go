@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/proxy/status"
 )
 
 // EndpointState is an endpoint at one moment, as the status page shows it.
@@ -55,12 +56,27 @@ func (p *Proxy) Endpoints() []EndpointState {
 	return states
 }
 
+// Backends returns the same for the status page. It is never nil.
+func (p *Proxy) Backends() []status.Backend {
+	states := p.Endpoints()
+	list := make([]status.Backend, 0, len(states))
+	for _, e := range states {
+		list = append(list, status.Backend{
+			Name: e.Name, Address: e.Address, Source: e.Source, State: e.State, Reason: e.Reason, Since: e.Since,
+			Weight: e.Weight, InFlight: e.InFlight, Requests: e.Requests, Failures: e.Failures,
+			Ejections: e.Ejections, EjectedUntil: e.EjectedUntil,
+			LastProbe: status.Probe{At: e.ProbeAt, Healthy: e.ProbeOK, Result: e.Probe},
+		})
+	}
+	return list
+}
+
 // The states of an endpoint.
 const (
-	eligible = "eligible"
-	draining = "draining"
-	sick     = "unhealthy"
-	out      = "ejected"
+	eligible = status.Eligible
+	draining = status.Draining
+	sick     = status.Unhealthy
+	out      = status.Ejected
 )
 
 // state describes the endpoint. The caller holds the service's mutex.

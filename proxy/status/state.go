@@ -1,6 +1,12 @@
 package status
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/pillion-lb/pillion/config"
+)
 
 // State is what the page and its JSON show: one backend service at one moment. The caller fills it anew for each look.
 type State struct {
@@ -10,6 +16,23 @@ type State struct {
 	Begun    time.Time `json:"begun,omitzero"`
 	Settings []Setting `json:"settings,omitempty"` // the service's settings worth a look, without secrets
 	Backends []Backend `json:"backends"`           // by name
+}
+
+// shown are the settings that the page repeats.
+var shown = []string{"LB_BACKENDS", "LB_POLICY", "LB_SESSION_AFFINITY", "LB_HEALTH_CHECK", "LB_RETRIES", "LB_MAX_IN_FLIGHT"}
+
+// NewState is the state of now: of a process of that version and configuration that began at begun, with its backends.
+func NewState(cfg *config.Config, version string, begun time.Time, backends []Backend) State {
+	s := State{
+		Version: version, Service: cmp.Or(cfg.Telemetry.ServiceName, cfg.Platform.Service),
+		At: time.Now(), Begun: begun, Backends: backends,
+	}
+	for _, v := range cfg.Settings() {
+		if slices.Contains(shown, v.Name) {
+			s.Settings = append(s.Settings, Setting{Name: v.Name, Value: v.Value})
+		}
+	}
+	return s
 }
 
 // Setting is one line of the summary of settings.

@@ -61,6 +61,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Before answers what is ours and leaves the rest to next.
+func (h *Handler) Before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.Owns(r) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // question answers started, ready and live.
 func (h *Handler) question(w http.ResponseWriter, r *http.Request) {
 	name, _ := h.name(r.RequestURI)

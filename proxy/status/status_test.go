@@ -32,13 +32,9 @@ func handler() *Handler {
 // behind serves h in front of an app that answers 418 to everything.
 func behind(t *testing.T, h *Handler) string {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.Owns(r) {
-			h.ServeHTTP(w, r)
-			return
-		}
+	server := httptest.NewServer(h.Before(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusTeapot)
-	}))
+	})))
 	t.Cleanup(server.Close)
 	return server.URL
 }

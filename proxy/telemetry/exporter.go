@@ -1,11 +1,9 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"io"
-	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
@@ -54,24 +52,14 @@ func newGRPCExporter(ctx context.Context, options ...otlptracegrpc.Option) (sdkt
 // mostQueued bounds the queue, which is made at the start, whatever the environment asks for.
 const mostQueued = 1 << 20
 
-// newLimits reads OTEL_BSP_*, with the standard's defaults for what is unset or no positive whole number; what is wrong
-// with a value has been said before. Times are milliseconds. The schedule delay is an upper bound here: spans leave
-// earlier, see processor.
-func newLimits(getenv func(string) string, longest time.Duration) limits {
-	number := func(name string, standard int) int {
-		if n, err := strconv.Atoi(strings.TrimSpace(getenv(name))); err == nil && n > 0 {
-			return n
-		}
-		return standard
-	}
-	milliseconds := func(name string, standard int) time.Duration {
-		return time.Duration(min(number(name, standard), math.MaxInt32)) * time.Millisecond
-	}
+// newLimits takes OTEL_BSP_*, with the standard's default for what is 0. The schedule delay is an upper bound here:
+// spans leave earlier, see processor.
+func newLimits(t config.Telemetry, longest time.Duration) limits {
 	l := limits{
-		queue:   min(number("OTEL_BSP_MAX_QUEUE_SIZE", sdktrace.DefaultMaxQueueSize), mostQueued),
-		batch:   number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", sdktrace.DefaultMaxExportBatchSize),
-		delay:   milliseconds("OTEL_BSP_SCHEDULE_DELAY", sdktrace.DefaultScheduleDelay),
-		timeout: milliseconds("OTEL_BSP_EXPORT_TIMEOUT", sdktrace.DefaultExportTimeout),
+		queue:   min(cmp.Or(t.BatchQueue, sdktrace.DefaultMaxQueueSize), mostQueued),
+		batch:   cmp.Or(t.BatchSize, sdktrace.DefaultMaxExportBatchSize),
+		delay:   time.Duration(cmp.Or(t.BatchDelay, sdktrace.DefaultScheduleDelay)) * time.Millisecond,
+		timeout: time.Duration(cmp.Or(t.BatchTimeout, sdktrace.DefaultExportTimeout)) * time.Millisecond,
 	}
 	l.batch = min(l.batch, l.queue)
 	l.delay = min(l.delay, longest)

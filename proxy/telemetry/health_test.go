@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/pillion-lb/pillion/config"
 )
 
 func TestHealth_SaysEachChangeOnceWithTheLoss(t *testing.T) {
@@ -39,12 +41,16 @@ func TestLimits_AreTheStandardsWithItsDefaults(t *testing.T) {
 		{"-1", "x", "0", "1e3", limits{2048, 512, longestWait, 30e9}},
 		{"2147483647", "1", "99999", "1", limits{mostQueued, 1, longestWait, 1e6}},
 	} {
-		env := map[string]string{
-			"OTEL_BSP_MAX_QUEUE_SIZE": c.queue, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": c.batch,
-			"OTEL_BSP_SCHEDULE_DELAY": c.delay, "OTEL_BSP_EXPORT_TIMEOUT": c.timeout,
+		cfg, problems := config.Load([]string{
+			"LB_BACKENDS=:9000",
+			"OTEL_BSP_MAX_QUEUE_SIZE=" + c.queue, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=" + c.batch,
+			"OTEL_BSP_SCHEDULE_DELAY=" + c.delay, "OTEL_BSP_EXPORT_TIMEOUT=" + c.timeout,
+		})
+		if got := newLimits(cfg.Telemetry, longestWait); got != c.want || len(problems) > 0 {
+			t.Errorf("%+v: got %+v, want %+v; %v", c, got, c.want, problems)
 		}
-		if got := newLimits(func(name string) string { return env[name] }, longestWait); got != c.want {
-			t.Errorf("%v: got %+v, want %+v", env, got, c.want)
-		}
+	}
+	if got, want := newLimits(config.Telemetry{}, longestWait), (limits{2048, 512, longestWait, 30e9}); got != want {
+		t.Errorf("nothing loaded: got %+v, want %+v", got, want)
 	}
 }

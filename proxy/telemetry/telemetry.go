@@ -36,11 +36,10 @@ import (
 
 // Options are what Setup needs besides the environment.
 type Options struct {
-	Version string              // of this program
-	Logger  *slog.Logger        // where problems are said; nil: Log's
-	Stdout  io.Writer           // of the console exporters; must not block; nil: Log's queue
-	Log     *Log                // may be nil; is told the project, and its dropped lines are counted
-	Getenv  func(string) string // nil: os.Getenv; for OTEL_BSP_*
+	Version string       // of this program
+	Logger  *slog.Logger // where problems are said; nil: Log's
+	Stdout  io.Writer    // of the console exporters; must not block; nil: Log's queue
+	Log     *Log         // may be nil; is told the project, and its dropped lines are counted
 }
 
 // Telemetry is the set-up of one process. It is made once by Setup.
@@ -53,10 +52,14 @@ type Telemetry struct {
 }
 
 // Setup makes what cfg asks for. It asks nobody on the network. An exporter that cannot be made is said in the log and
-// left out: telemetry never stops a start. Setup also sends the errors of OpenTelemetry's packages to the log, which is
-// the one thing here that is global.
+// left out, and so is a variable's unsupported value: telemetry never stops a start. Two things here are global:
+// variables with such values are taken out of the environment, and the errors of OpenTelemetry's packages go to the log.
 func Setup(ctx context.Context, cfg *config.Config, opts Options) (*Telemetry, error) {
 	opts = opts.withDefaults()
+	for _, w := range cfg.Telemetry.Warnings {
+		opts.Logger.Warn("unsupported value, it counts as unset", "variable", w.Variable, "problem", w.String())
+		os.Unsetenv(w.Variable) // OpenTelemetry's packages read the environment themselves
+	}
 	t := &Telemetry{machine: newMachine(cfg.Platform), log: opts.Log}
 	if !cfg.Telemetry.Traces() && !metricsWanted(cfg) {
 		t.resource = newLateResource(nil, false)
@@ -80,9 +83,6 @@ func Setup(ctx context.Context, cfg *config.Config, opts Options) (*Telemetry, e
 }
 
 func (o Options) withDefaults() Options {
-	if o.Getenv == nil {
-		o.Getenv = os.Getenv
-	}
 	if o.Logger == nil && o.Log != nil {
 		o.Logger = o.Log.Logger()
 	}
@@ -108,7 +108,7 @@ func (t *Telemetry) setupTracing(ctx context.Context, cfg *config.Config, opts O
 	if cfg.Telemetry.TracesExporter == "console" {
 		longest = consoleWait
 	}
-	p := newProcessor(newLimits(opts.Getenv, longest), &delivery{
+	p := newProcessor(newLimits(cfg.Telemetry, longest), &delivery{
 		exporter: exporter,
 		resource: t.resource,
 		health:   &health{logger: opts.Logger, what: "spans"},
