@@ -53,6 +53,9 @@ func FuzzCookie_NothingOfOursIsLeftAndNothingOfOthersLost(f *testing.F) {
 	f.Add("a=1; lb=2; b=3")
 	f.Add(";; lb=;lb=\" ; =lb=;")
 	f.Fuzz(func(t *testing.T, line string) {
+		if strings.ContainsAny(line, "\r\n\x00") {
+			t.Skip("comes in by neither HTTP version")
+		}
 		var others, left []string
 		for pair := range strings.SplitSeq(line, ";") {
 			if pair = strings.Trim(pair, " \t"); pair != "" && !ourPair(pair) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// answer is a response with its body in one piece of memory. It is new for each exchange, so that a second Close finds
+// answer is a response with its body in one piece of memory. It is never a part of the link: a second Close must find
 // its own link gone and not somebody else's exchange.
 type answer struct {
 	http.Response

@@ -29,7 +29,8 @@ func malformed(reason string) *refusal { return &refusal{http.StatusBadRequest, 
 // All strings are slices of the one string that was parsed. A block belongs to a connection and is reused.
 type block struct {
 	header http.Header
-	values []string // what the map's slices are cut from
+	values []string              // what the map's slices are cut from
+	seen   [maxNames / 64]uint64 // the table's names that are in the map
 	count  int
 
 	hosts      int
@@ -97,8 +98,16 @@ func (b *block) line(s string) (rest string, err *refusal) {
 
 // add files a field under its canonical name. Host, Transfer-Encoding and Trailer stay out of the map, as in net/http.
 func (b *block) add(name, value string) *refusal {
-	key, k := canonical(name)
-	if k != plain {
+	known, key := names.find(name), name
+	if known == nil {
+		key, known = unusual(name)
+	}
+	if known == nil {
+		b.file(key, value, b.header[key])
+		return nil
+	}
+	key = known.key
+	if k := known.kind; k != plain {
 		if b.trailerSet {
 			if k != date {
 				return malformed("framing or routing field in trailers")
@@ -110,14 +119,25 @@ func (b *block) add(name, value string) *refusal {
 			return nil
 		}
 	}
-	if old, ok := b.header[key]; ok {
-		b.header[key] = append(old, value)
+	word, bit := &b.seen[known.number/64], uint64(1)<<(known.number%64)
+	if *word&bit == 0 { // the first, as a rule: the map need not be asked
+		*word |= bit
+		b.file(key, value, nil)
 		return nil
+	}
+	b.file(key, value, b.header[key])
+	return nil
+}
+
+// file puts a value behind those that a name has already.
+func (b *block) file(key, value string, before []string) {
+	if before != nil {
+		b.header[key] = append(before, value)
+		return
 	}
 	n := len(b.values)
 	b.values = append(b.values, value)
 	b.header[key] = b.values[n : n+1 : n+1]
-	return nil
 }
 
 // meaning notes what a field says about the message itself.

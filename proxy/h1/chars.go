@@ -42,19 +42,25 @@ func every(s string, class uint8) bool {
 // isValue says that all bytes of s may stand in a field value. It looks at eight at a time, and closely only where one of
 // them is a control character, of which a tab is allowed.
 func isValue(s string) bool {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		t := s[i : i+8]
-		x := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
-			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
-		below := (x - ones*' ') &^ x & tops
-		del := x ^ ones*0x7f
-		if (below|(del-ones)&^del&tops) != 0 && !every(t, inValue) {
+	if len(s) < 8 {
+		return every(s, inValue)
+	}
+	for i := 0; i+8 < len(s); i += 8 {
+		if !isValue8(s[i : i+8]) {
 			return false
 		}
 	}
-	return every(s[i:], inValue)
+	return isValue8(s[len(s)-8:]) // some of them for the second time
+}
+
+// isValue8 is isValue for eight bytes.
+func isValue8(t string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	x := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+		uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+	below := (x - ones*' ') &^ x & tops
+	del := x ^ ones*0x7f
+	return (below|(del-ones)&^del&tops) == 0 || every(t, inValue)
 }
 
 // isToken is RFC 9110's token.

@@ -32,6 +32,7 @@ type exchange struct {
 	body     body
 	writer   writer
 	codings  [1]string
+	answer   answer // of the backend; in use from its head on
 	minor    int // of the request's HTTP/1 version
 }
 
@@ -61,6 +62,9 @@ func (x *exchange) detach() {
 	x.in.reset()
 	x.head.reset()
 	x.request = http.Request{}
+	if x.answer.Header != nil {
+		x.answer = answer{}
+	}
 	x.url = url.URL{}
 	x.writer.release()
 	x.conn, x.body.conn, x.writer.conn, x.in.from = nil, nil, nil, nil

@@ -6,26 +6,23 @@ import (
 	"strings"
 )
 
-var (
-	crlf     = []byte("\r\n")
-	crlfcrlf = []byte("\r\n\r\n")
-)
+var crlf = []byte("\r\n")
 
 // headEnd is the length of the head that b begins with, 0 when it is not whole yet. A line that ends with a bare LF is
 // refused at once: nobody can say where such a head ends.
 func headEnd(b []byte) (int, *refusal) {
-	if i := bytes.Index(b, crlfcrlf); i >= 0 {
-		return i + len(crlfcrlf), nil
-	}
-	for rest := b; ; {
-		i := bytes.IndexByte(rest, '\n')
+	for end := 0; ; {
+		i := bytes.IndexByte(b[end:], '\n')
 		if i < 0 {
 			return 0, nil
 		}
-		if i == 0 || rest[i-1] != '\r' {
+		end += i + 1
+		switch line := b[:end]; {
+		case end < 2 || line[end-2] != '\r':
 			return 0, malformed("bare LF in head")
+		case end >= 4 && line[end-3] == '\n':
+			return end, nil
 		}
-		rest = rest[i+1:]
 	}
 }
 
@@ -56,13 +53,16 @@ func requestLine(head string) (method, target string, minor int, fields string, 
 		return "", "", 0, "", malformed("malformed target")
 	}
 	target = head[start:i]
-	line, fields, _ := strings.Cut(head[i+1:], "\r\n")
-	switch line {
-	case "HTTP/1.1":
-		return method, target, 1, fields, nil
-	case "HTTP/1.0":
-		return method, target, 0, fields, nil
+	const version = len("HTTP/1.1\r\n")
+	if rest := head[i+1:]; len(rest) >= version {
+		switch rest[:version] {
+		case "HTTP/1.1\r\n":
+			return method, target, 1, rest[version:], nil
+		case "HTTP/1.0\r\n":
+			return method, target, 0, rest[version:], nil
+		}
 	}
+	line, _, _ := strings.Cut(head[i+1:], "\r\n")
 	return "", "", 0, "", badVersion(line)
 }
 
@@ -79,6 +79,9 @@ func digit(b byte) bool { return '0' <= b && b <= '9' }
 // statusLine splits a response head after its first line: RFC 9112 section 4. The space before an empty reason may be
 // missing, as many servers send it.
 func statusLine(head string) (code, minor int, reason, fields string, err *refusal) {
+	if rest, usual := strings.CutPrefix(head, "HTTP/1.1 200 OK\r\n"); usual {
+		return http.StatusOK, 1, "OK", rest, nil
+	}
 	line, fields, ok := strings.Cut(head, "\r\n")
 	if !ok || len(line) < 12 || line[:7] != "HTTP/1." || line[8] != ' ' || (line[7] != '0' && line[7] != '1') {
 		return 0, 0, "", "", malformed("malformed status line")

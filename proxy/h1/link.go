@@ -95,7 +95,7 @@ func (l *link) step(fd uintptr) bool {
 			l.err = errno
 			return true
 		}
-		return !l.wrote(n) || l.up != nil
+		return !l.wrote(n, l.heard) || l.up != nil
 	}
 	n, errno := rawRead(int(fd), l.dst)
 	switch {
@@ -111,14 +111,14 @@ func (l *link) step(fd uintptr) bool {
 	return true
 }
 
-// wrote notes what the kernel took of the request and says whether that was all of it.
-func (l *link) wrote(n int) bool {
+// wrote notes what the kernel took of the request by then, and says whether that was all of it.
+func (l *link) wrote(n int, then time.Time) bool {
 	l.accepted += n
 	if l.accepted < len(l.out)+len(l.inline) {
 		return false
 	}
 	if l.up == nil {
-		l.call.Written = time.Now()
+		l.call.Written = then
 	}
 	return true
 }
@@ -185,7 +185,7 @@ func (l *link) writePlain() error {
 	if err != nil {
 		n = max(n, 1) // a record may have left in part
 	}
-	if l.wrote(n) && l.up != nil {
+	if l.wrote(n, time.Now()) && l.up != nil {
 		l.uploadRest()
 	}
 	return err

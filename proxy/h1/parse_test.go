@@ -3,6 +3,7 @@ package h1
 import (
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,40 @@ func TestCanonical_AgreesWithNetHTTP(t *testing.T) {
 	}
 	if _, k := canonical("cOnTeNt-lEnGtH"); k != contentLength {
 		t.Error("an odd spelling hides a framing field")
+	}
+}
+
+func TestNames_EachIsFoundInBothSpellings(t *testing.T) {
+	t.Parallel()
+	numbers := make(map[uint8]bool)
+	for _, n := range names {
+		if n.key == "" {
+			continue
+		}
+		numbers[n.number] = true
+		for _, name := range []string{n.key, n.lower, strings.ToUpper(n.key)} {
+			if key, k, known := spelled(name); key != http.CanonicalHeaderKey(name) || k != n.kind || !known {
+				t.Errorf("%s is %s, of kind %d, %v", name, key, k, known)
+			}
+		}
+		if n.number >= maxNames {
+			t.Errorf("no bit for %s", n.key)
+		}
+	}
+	if len(numbers) < 100 {
+		t.Errorf("%d names", len(numbers))
+	}
+}
+
+func TestBlock_RepeatedFieldsAreKeptInOrder(t *testing.T) {
+	t.Parallel()
+	r, err := readRequest("GET / HTTP/1.1\r\nHost: x\r\nAccept: 1\r\nX-Own: 1\r\naccept: 2\r\nx-own: 2\r\nACCEPT: 3\r\nX-OWN: 3\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := http.Header{"Accept": {"1", "2", "3"}, "X-Own": {"1", "2", "3"}}
+	if !reflect.DeepEqual(r.Header, want) {
+		t.Error(r.Header)
 	}
 }
 

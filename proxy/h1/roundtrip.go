@@ -174,7 +174,7 @@ func (l *link) respond(code, minor int, reason string) (*http.Response, error) {
 	l.phase = Body
 	l.wary = framing == noBody
 	l.stalls = framing == byLength && l.t.StallTimeout > 0
-	a := &answer{}
+	a := l.answer()
 	a.Proto, a.ProtoMajor, a.ProtoMinor = "HTTP/1.1", 1, minor
 	if minor == 0 {
 		a.Proto = "HTTP/1.0"
@@ -191,6 +191,17 @@ func (l *link) respond(code, minor int, reason string) (*http.Response, error) {
 	a.content.done = framing == noBody || framing == byLength && h.length == 0
 	a.Body = &a.content
 	return &a.Response, nil
+}
+
+// answer is memory for a response. A request of our own server lends its exchange's, which is the handler's until it
+// returns; by then an earlier attempt's response is done with.
+func (l *link) answer() *answer {
+	if l.writer == nil {
+		return new(answer)
+	}
+	a := &l.writer.conn.x.answer
+	*a = answer{}
+	return a
 }
 
 // statusText is the usual status lines without an allocation.
