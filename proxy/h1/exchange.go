@@ -33,7 +33,7 @@ type exchange struct {
 	writer   writer
 	codings  [1]string
 	answer   answer // of the backend; in use from its head on
-	minor    int // of the request's HTTP/1 version
+	minor    int    // of the request's HTTP/1 version
 }
 
 func newExchange() *exchange {
