@@ -64,8 +64,12 @@ func unusual(name string) (key string, known *fieldName) {
 	return key, nil
 }
 
-// nameTable is a hash table with open addressing, of four times as many places as names. It never changes.
-type nameTable [512]fieldName
+// nameTable is a hash table with open addressing, of at least four times as many places as names, that never changes. The
+// places are bytes, so that the part of it that is in daily use stays in the processor's nearest cache.
+type nameTable struct {
+	places [512]uint8 // one more than the number of the name; 0 is free
+	names  []fieldName
+}
 
 // place is where the search for a name begins. Length and three letters tell all names of the table apart; the letters'
 // case does not count.
@@ -80,11 +84,16 @@ func (t *nameTable) find(name string) *fieldName {
 	if name == "" {
 		return nil
 	}
-	for i := t.place(name); ; i = (i + 1) % uint32(len(t)) {
-		switch n := &t[i]; {
-		case n.key == "":
+	for i := t.place(name); ; i = (i + 1) % uint32(len(t.places)) {
+		number := int(t.places[i]) - 1
+		if number < 0 || number >= len(t.names) {
 			return nil
-		case n.key == name || n.lower == name:
+		}
+		n := &t.names[number]
+		if len(name) != len(n.key) {
+			continue
+		}
+		if name[0] == n.key[0] && name == n.key || name == n.lower {
 			return n
 		}
 	}
@@ -93,15 +102,14 @@ func (t *nameTable) find(name string) *fieldName {
 // tabulate makes the table.
 func tabulate(kinds map[kind][]string) *nameTable {
 	t := new(nameTable)
-	number := uint8(0)
 	for k, keys := range kinds {
 		for _, key := range keys {
 			i := t.place(key)
-			for t[i].key != "" {
-				i = (i + 1) % uint32(len(t))
+			for t.places[i] != 0 {
+				i = (i + 1) % uint32(len(t.places))
 			}
-			t[i] = fieldName{key, strings.ToLower(key), k, number}
-			number++
+			t.names = append(t.names, fieldName{key, strings.ToLower(key), k, uint8(len(t.names))})
+			t.places[i] = uint8(len(t.names))
 		}
 	}
 	return t

@@ -141,12 +141,7 @@ func TestCanonical_AgreesWithNetHTTP(t *testing.T) {
 
 func TestNames_EachIsFoundInBothSpellings(t *testing.T) {
 	t.Parallel()
-	numbers := make(map[uint8]bool)
-	for _, n := range names {
-		if n.key == "" {
-			continue
-		}
-		numbers[n.number] = true
+	for _, n := range names.names {
 		for _, name := range []string{n.key, n.lower, strings.ToUpper(n.key)} {
 			if key, k, known := spelled(name); key != http.CanonicalHeaderKey(name) || k != n.kind || !known {
 				t.Errorf("%s is %s, of kind %d, %v", name, key, k, known)
@@ -155,9 +150,6 @@ func TestNames_EachIsFoundInBothSpellings(t *testing.T) {
 		if n.number >= maxNames {
 			t.Errorf("no bit for %s", n.key)
 		}
-	}
-	if len(numbers) < 100 {
-		t.Errorf("%d names", len(numbers))
 	}
 }
 
