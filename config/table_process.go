@@ -35,7 +35,7 @@ func limitVariables() []Variable {
 		{Name: "LB_HEADER_TIMEOUT", Default: "10s", Example: "5s", form: duration(time.Nanosecond, day),
 			Sentence: "How long a client may take for a request's head."},
 		{Name: "LB_STALL_TIMEOUT", Default: "60s", Example: "30s", form: duration(time.Nanosecond, day),
-			Sentence: "How long a request may make no progress while body bytes are awaited or a write to the client blocks. Upgrades, idle event streams and the request bodies of HTTP/2 clients are exempt."},
+			Sentence: "How long a request may make no progress while body bytes are awaited or a write to the client blocks. Upgrades, idle event streams and, over HTTP/2, request bodies of gRPC or without a Content-Length are exempt."},
 		{Name: "LB_IDLE_TIMEOUT", Default: "620s", Example: "90s", form: duration(time.Nanosecond, day),
 			Sentence: "How long a client's connection may be idle between requests. Google's front end keeps its own for 600 s, so ours is longer."},
 		{Name: "LB_MAX_HEADER_BYTES", Default: "64KiB", Example: "32KiB", form: size(1*kib, 16*mib),

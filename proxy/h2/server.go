@@ -2,9 +2,14 @@ package h2
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,7 +21,7 @@ import (
 type Server struct {
 	Handler        http.Handler
 	HeaderTimeout  time.Duration
-	StallTimeout   time.Duration // a write that makes no progress ends the connection
+	StallTimeout   time.Duration // no progress of an answer or a promised body ends the stream, of the connection all; 0 is none
 	IdleTimeout    time.Duration
 	MaxHeaderBytes int
 	Logger         *slog.Logger
@@ -82,14 +87,56 @@ func (s *Server) start() {
 
 // handle refuses what net/http lets through and other readers would not understand as it did.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	if err := h1.Unambiguous(r); err != nil && r.Method != http.MethodConnect { // that has a refusal of its own
-		if s.Logger != nil {
-			s.Logger.Info("request refused", "peer", r.RemoteAddr, "status", http.StatusBadRequest, "reason", err.Error())
-		}
-		http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
+	if err := unambiguous(r); err != nil {
+		s.refuse(w, r, err)
 		return
 	}
-	s.Handler.ServeHTTP(w, r)
+	if s.StallTimeout <= 0 || r.Method == http.MethodConnect { // which is refused at once, or a tunnel, which has no limits
+		s.Handler.ServeHTTP(w, r)
+		return
+	}
+	st := s.watch(w, r)
+	defer st.end()
+	s.Handler.ServeHTTP(st, r)
+}
+
+var (
+	errProtocol = errors.New(":protocol without CONNECT")
+	errConnect  = errors.New("extended CONNECT with a length, or without a stream")
+)
+
+// unambiguous adds the laws of CONNECT to those of package h1. The ordinary one, which has no path, is the handler's to
+// refuse. The extended one (RFC 8441 section 4) has a path, no content, and a stream that stays open: that is what
+// net/http's -1 says.
+func unambiguous(r *http.Request) error {
+	protocol := r.Header[":protocol"] != nil
+	switch {
+	case r.Method != http.MethodConnect && protocol:
+		return errProtocol
+	case r.Method != http.MethodConnect:
+		return h1.Unambiguous(r)
+	case !protocol:
+		return nil
+	case r.ContentLength != -1 || r.Header["Content-Length"] != nil:
+		return errConnect
+	}
+	return h1.Unambiguous(r)
+}
+
+// refuse answers what no handler gets to see, in the words of package h1.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why error) {
+	var random [16]byte
+	rand.Read(random[:])
+	id, text := hex.EncodeToString(random[:]), http.StatusText(http.StatusBadRequest)+"\n"
+	h := w.Header()
+	h["X-Request-Id"] = []string{id}
+	h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	h["Content-Length"] = []string{strconv.Itoa(len(text))}
+	w.WriteHeader(http.StatusBadRequest)
+	io.WriteString(w, text)
+	if s.Logger != nil {
+		s.Logger.Info("request refused", "peer", r.RemoteAddr, "status", http.StatusBadRequest, "request_id", id, "reason", why.Error())
+	}
 }
 
 // Shutdown tells every client by GOAWAY to go elsewhere and waits for the requests in progress, or for ctx.
