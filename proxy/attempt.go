@@ -21,9 +21,8 @@ func (x *exchange) attempt(ep *endpoint) bool {
 	ep.requests.Add(1)
 	x.note(ep)
 	up := s.upstreamFor(ep, x)
-	if !x.overlay(ep, up, began) {
-		s.release(ep, x.trial)
-		return true
+	if e := x.overlay(ep, up, began); e != nil {
+		return x.failed(ep, e, began)
 	}
 	resp, err := up.Send(x.r, &x.call)
 	if err != nil {
@@ -50,7 +49,7 @@ func (x *exchange) note(ep *endpoint) {
 }
 
 // overlay fills in what only this attempt carries: Host, trace context, identity, its own view of the body, its limits.
-func (x *exchange) overlay(ep *endpoint, up upstream, now time.Time) bool {
+func (x *exchange) overlay(ep *endpoint, up upstream, now time.Time) *h1.Error {
 	c := &x.call
 	*c = h1.Call{Host: ep.host, Fields: x.fields[:x.said], Upgrade: x.upgrade, ResponseTimeout: x.p.cfg.Service.ResponseTimeout, Deadline: x.deadline}
 	c.Informational = x.inform
@@ -60,21 +59,28 @@ func (x *exchange) overlay(ep *endpoint, up upstream, now time.Time) bool {
 	return x.identify(ep, c)
 }
 
-// identify adds the ID token of the endpoint's audience. A token goes out on TLS or on loopback only.
-func (x *exchange) identify(ep *endpoint, c *h1.Call) bool {
+// identify adds the ID token of the endpoint's audience. A token goes out on TLS or on loopback only. Without one nothing
+// is sent to this endpoint; another may need none, or one of another audience.
+func (x *exchange) identify(ep *endpoint, c *h1.Call) *h1.Error {
 	if ep.audience == "" || x.p.tokens == nil || !ep.server.TLS && !ep.loopback {
-		return true
+		return nil
 	}
-	token, err := x.p.tokens.Token(x.r.Context(), ep.audience)
+	ctx := x.r.Context()
+	if !x.deadline.IsZero() {
+		ctx = until{ctx, x.deadline}
+	}
+	token, err := x.p.tokens.Token(ctx, ep.audience)
 	if err != nil {
-		x.endAttempt(ep, nil, &h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Err: errNoToken})
-		x.fail(ending{http.StatusBadGateway, "us", "identity"}, err)
-		return false
+		e := &h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Timeout: x.expired(), Err: &tokenError{err}}
+		if x.r.Context().Err() != nil {
+			e.Client = h1.Gone
+		}
+		return e
 	}
 	if token != "" {
 		c.Fields = append(c.Fields, h1.Field{Name: x.p.cfg.Service.IdentityHeader, Value: "Bearer " + token})
 	}
-	return true
+	return nil
 }
 
 // failed decides what a failed attempt means: for the endpoint, for another attempt, for the client.

@@ -146,8 +146,8 @@ var (
 	errNoBackend  = errors.New("no backend")
 	errNotFound   = errors.New("discovery has not answered yet")
 	errStrict     = errors.New("the session's backend can't be used and LB_AFFINITY_STRICT is on")
-	errNoToken    = errors.New("no identity token")
 	errDeadline   = errors.New("LB_REQUEST_TIMEOUT leaves no time for another attempt")
+	errTimeout    = errors.New("LB_REQUEST_TIMEOUT ended the wait")
 	errQueue      = errors.New("every backend has LB_MAX_IN_FLIGHT requests in flight")
 	errClientGone = errors.New("the client left")
 )
@@ -168,19 +168,35 @@ func (x *exchange) serve() {
 	}
 }
 
+// until is a context that also tells the request's own deadline, and is not cancelled by it: a derived context would
+// have the request watched for its client's departure.
+type until struct {
+	context.Context
+	deadline time.Time
+}
+
+func (u until) Deadline() (time.Time, bool) { return u.deadline, true }
+
 // ready waits for the service's first set of backends, at most five seconds from the start of the request.
 func (x *exchange) ready() bool {
 	s := x.p.service
 	if x.snap = s.view(x.record.Start); x.snap != nil {
 		return true
 	}
-	wait := time.NewTimer(5 * time.Second)
+	limit := 5 * time.Second
+	if !x.deadline.IsZero() {
+		limit = min(limit, time.Until(x.deadline))
+	}
+	wait := time.NewTimer(limit)
 	defer wait.Stop()
 	select {
 	case <-s.first:
 		x.snap = s.view(time.Now())
 		return true
 	case <-wait.C:
+		if x.expired() {
+			return !x.fail(ending{http.StatusGatewayTimeout, "us", "discovery"}, errTimeout)
+		}
 		x.fail(ending{http.StatusServiceUnavailable, "us", "discovery"}, errNotFound)
 	case <-x.r.Context().Done():
 		x.fail(ending{statusClientGone, "client", "discovery"}, errClientGone)

@@ -26,9 +26,21 @@ type ending struct {
 }
 
 // blame reports whether a failed attempt counts against its endpoint. A departed client does not, nor does a body that
-// the client spoilt, nor a request that can't be put on the wire at all.
+// the client spoilt, nor a request that can't be put on the wire at all, nor an identity token that nobody gave us.
 func blame(e *h1.Error) bool {
-	return e.Client == h1.NoFault && (e.Outcome != h1.NotSent || e.Phase == h1.Connect)
+	return e.Client == h1.NoFault && (e.Outcome != h1.NotSent || e.Phase == h1.Connect) && !unidentified(e)
+}
+
+// tokenError is why an attempt could not be made: it lacked the endpoint's identity token. It is no chain to its cause,
+// because what befell the request for a token must not count as if it had befallen the attempt.
+type tokenError struct{ cause error }
+
+func (n *tokenError) Error() string { return "no identity token: " + n.cause.Error() }
+
+// unidentified reports whether an attempt failed for want of an identity token.
+func unidentified(e *h1.Error) bool {
+	_, is := e.Err.(*tokenError)
+	return is
 }
 
 // retriable classes a failed attempt. repeatable says that the request's method, or its Idempotency-Key, allows a
@@ -59,6 +71,11 @@ func endingOf(e *h1.Error) ending {
 		end.status, end.who = http.StatusRequestTimeout, "client"
 	case e.Client == h1.TooLarge:
 		end.status, end.who = http.StatusRequestEntityTooLarge, "us"
+	case unidentified(e):
+		end.who, end.phase, end.status = "us", "identity", http.StatusBadGateway
+		if e.Timeout {
+			end.status = http.StatusGatewayTimeout
+		}
 	case e.Timeout:
 		end.status = http.StatusGatewayTimeout
 	case e.Outcome == h1.NotSent:

@@ -198,6 +198,8 @@ func errorType(e *h1.Error) string {
 		return ""
 	case e.Client != h1.NoFault:
 		return "client_body"
+	case unidentified(e):
+		return "identity"
 	case e.Timeout:
 		return e.Phase.String() + "_timeout"
 	case e.Outcome == h1.NotSent:

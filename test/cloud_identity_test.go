@@ -161,3 +161,25 @@ func TestCloud_ClientsCannotMakeTokensBeFetched(t *testing.T) {
 		t.Errorf("%d tokens were fetched, want 1", n)
 	}
 }
+
+// A backend for which there is no token is sent nothing, so its requests go to those that need none.
+func TestCloud_WithoutATokenRequestsGoToBackendsThatNeedNone(t *testing.T) {
+	t.Parallel()
+	authority := backend.NewAuthority(t)
+	secure := backend.StartTLS(t, "secure", authority, nil)
+	plain := backend.Start(t, "plain", nil)
+	dark := newMachine(t)
+	dark.SetTokenLife(-time.Minute) // every token has expired already
+	p := pillion.Start(t, backend.Backends(secure, plain), dark.Environment, "LB_IDENTITY="+audience, "LB_CA_FILE="+authority.File, "LB_RETRIES=0")
+	client := newClient(t)
+	for i := range 40 {
+		method := []string{http.MethodGet, http.MethodPost}[i%2]
+		a := send(t, client, newRequest(t, method, p.URL("/"), strings.NewReader("once")))
+		if a.StatusCode != http.StatusOK || a.Backend() != "plain" {
+			t.Errorf("%s: status %d from %q", method, a.StatusCode, a.Backend())
+		}
+	}
+	if secure.Hits() != 0 || plain.Hits() != 40 {
+		t.Errorf("%d requests reached the backend without a token, %d the other", secure.Hits(), plain.Hits())
+	}
+}

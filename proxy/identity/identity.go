@@ -94,8 +94,8 @@ type entry struct {
 	forced   time.Time // of the newest forced refresh
 }
 
-// Token returns a token for audience whose own expiry lies ahead. Only without one it waits, for at most 5 s and while
-// ctx lasts. Without an audience, and where identity is off, it returns "" and no error: the request goes without a
+// Token returns a token for audience whose own expiry lies ahead. Only without one it waits, for at most 5 s, while ctx
+// lasts and until the deadline that ctx tells. Without an audience, and where identity is off, it returns "" and no error: the request goes without a
 // token.
 func (s *Source) Token(ctx context.Context, audience string) (string, error) {
 	if audience == "" || s.off.Load() {
@@ -124,14 +124,18 @@ func (s *Source) first(ctx context.Context, audience string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	limit := time.NewTimer(waitLimit)
+	wait, tooLong := waitLimit, errors.New("waiting for an identity token took too long")
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < wait {
+		wait, tooLong = time.Until(end), context.DeadlineExceeded
+	}
+	limit := time.NewTimer(wait)
 	defer limit.Stop()
 	select {
 	case <-fetched:
 	case <-ctx.Done():
 		return "", ctx.Err()
 	case <-limit.C:
-		return "", errors.New("waiting for an identity token took too long")
+		return "", tooLong
 	}
 	if s.off.Load() {
 		return "", nil
