@@ -20,7 +20,7 @@ func backendVariables() []Variable {
 		{Name: "LB_RESPONSE_TIMEOUT", Default: "60s", Example: "5m", form: duration(time.Nanosecond, day),
 			Sentence: "How long a backend may take from the last byte of the request to the head of its response."},
 		{Name: "LB_REQUEST_TIMEOUT", Default: "none", Example: "2m", form: orNone(duration(time.Nanosecond, day), "0"),
-			Sentence: "How long a whole exchange may take, retries included."},
+			Sentence: "How long a whole exchange may take, waiting and retries included; then 504."},
 		{Name: "LB_IDLE_CONN_TIMEOUT", Shown: "4s clear text, 90s TLS and HTTP/2", Example: "30s", form: duration(time.Nanosecond, day),
 			Sentence: "How long an unused connection to a backend is kept; less when the backend's Keep-Alive says so."},
 	}

@@ -60,6 +60,8 @@ func (x *exchange) enter(e *entry) (*endpoint, bool) {
 		return ep, false
 	case why == clientLeft:
 		return nil, x.fail(ending{statusClientGone, "client", "queue"}, errClientGone)
+	case why == waitedLong && x.expired():
+		return nil, x.fail(ending{http.StatusGatewayTimeout, "us", "queue"}, errTimeout)
 	}
 	return nil, x.fail(ending{http.StatusServiceUnavailable, "us", "queue"}, errQueue)
 }

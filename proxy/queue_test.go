@@ -119,6 +119,24 @@ func TestQueue_FullOrTooLongIs503WithRetryAfter(t *testing.T) {
 	})
 }
 
+// The queue's own limit is a refusal; the request's deadline is a time-out.
+func TestQueue_TheRequestsDeadlineInTheQueueIs504(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=3s", "LB_REQUEST_TIMEOUT=2s")
+		records := make(chan Record, 2)
+		c.p.access = func(r *Record) { records <- *r }
+		c.come("/0")
+		began := time.Now()
+		late := c.come("/1")
+		if r := <-records; late.Code != 504 || r.Ended != "us/queue" || r.Queue != 2*time.Second || time.Since(began) != 2*time.Second {
+			t.Errorf("%d after %v: %+v", late.Code, time.Since(began), r)
+		}
+		close(c.release["a"])
+		c.done.Wait()
+	})
+}
+
 func TestQueue_FreePlaceElsewhereIsTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -438,6 +438,11 @@ func TestStart_RequestsWaitFiveSecondsForTheFirstBackends(t *testing.T) {
 		if w := get(p); w.Code != 503 || time.Since(began) != 5*time.Second {
 			t.Errorf("%d after %v", w.Code, time.Since(began))
 		}
+		p.cfg.Service.RequestTimeout = time.Second
+		if w := get(p); w.Code != 504 || time.Since(began) != 6*time.Second {
+			t.Errorf("with a deadline of its own %d after %v", w.Code, time.Since(began))
+		}
+		p.cfg.Service.RequestTimeout = 0
 		time.AfterFunc(2*time.Second, func() { p.Update(named("a")) })
 		if w := get(p); w.Code != 200 {
 			t.Error(w.Code)
