@@ -173,6 +173,7 @@ func serve(ctx context.Context, environ []string, signals <-chan os.Signal, stdo
 	if limit := cfg.Platform.MemoryLimit; limit > 0 {
 		debug.SetMemoryLimit(limit)
 	}
+	proxy.CollectLater()
 	if err := b.build(ctx, targets); err != nil {
 		b.logger.Error("start failed", "error", err.Error())
 		return exitFailed
