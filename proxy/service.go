@@ -29,6 +29,7 @@ type service struct {
 
 	mu        sync.Mutex // the one writer
 	endpoints map[string]*endpoint
+	departed  []departed
 	published []discovery.Backend
 	changed   chan struct{} // tells the prober that the set of endpoints is another
 	inPanic   bool
@@ -59,8 +60,10 @@ func (s *service) Update(backends []discovery.Backend) {
 		}
 		s.endpoints[b.Name] = ep
 	}
+	s.forget()
 	for name, ep := range old {
 		if s.endpoints[name] != ep {
+			s.depart(ep, now)
 			ep.http1.CloseIdle()
 			ep.http2.CloseIdle()
 			s.log.Info("backend left", "backend", name, "in_flight", ep.inFlight.Load())

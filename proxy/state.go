@@ -32,7 +32,7 @@ type EndpointState struct {
 	Probe   string // what the last probe was told, in words
 }
 
-// Endpoints returns the state of every endpoint, sorted by name. It is safe for concurrent use and costs the requests
+// Endpoints returns the state of every endpoint that is published, sorted by name. It is safe for concurrent use and costs the requests
 // in progress nothing but a moment of the writers' mutex.
 func (p *Proxy) Endpoints() []EndpointState {
 	s := p.service
@@ -54,21 +54,6 @@ func (p *Proxy) Endpoints() []EndpointState {
 		states = append(states, st)
 	}
 	return states
-}
-
-// Backends returns the same for the status page. It is never nil.
-func (p *Proxy) Backends() []status.Backend {
-	states := p.Endpoints()
-	list := make([]status.Backend, 0, len(states))
-	for _, e := range states {
-		list = append(list, status.Backend{
-			Name: e.Name, Address: e.Address, Source: e.Source, State: e.State, Reason: e.Reason, Since: e.Since,
-			Weight: e.Weight, InFlight: e.InFlight, Requests: e.Requests, Failures: e.Failures,
-			Ejections: e.Ejections, EjectedUntil: e.EjectedUntil,
-			LastProbe: status.Probe{At: e.ProbeAt, Healthy: e.ProbeOK, Result: e.Probe},
-		})
-	}
-	return list
 }
 
 // The states of an endpoint.
