@@ -49,8 +49,11 @@ type block struct {
 	trailerSet bool // it is a trailer section: no routing, no framing
 }
 
-// reset makes the block empty and ready for the next head.
+// reset makes the block empty and ready for the next head, unless it is.
 func (b *block) reset() {
+	if b.count == 0 && b.header != nil && len(b.header) == 0 { // a handler may have put something there
+		return
+	}
 	header, values, trailers := b.header, b.values, b.trailers
 	if header == nil || len(header) > keepFields {
 		header = make(http.Header, smallMap)

@@ -102,3 +102,51 @@ func socketOpen(fd int) bool { state := tcpState(fd); return state == tcpEstabli
 
 // socketDead says that a connection was reset or has ended in both directions.
 func socketDead(fd int) bool { return tcpState(fd) == tcpClose }
+
+// From Linux' include/uapi/linux/fcntl.h, and splice(2).
+const (
+	setPipeSize    = 1031
+	spliceMove     = 1
+	spliceNonblock = 2
+)
+
+// pipeSize is what a pipe is asked to hold. The kernel may grant less.
+const pipeSize = 256 << 10
+
+// newPipe is nil when there is none to be had.
+func newPipe() *pipe {
+	var fds [2]int
+	if syscall.Pipe2(fds[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK) != nil {
+		return nil
+	}
+	syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fds[1]), setPipeSize, pipeSize)
+	return &pipe{r: fds[0], w: fds[1]}
+}
+
+// fill takes up to limit bytes from a socket: 0 and no error at its peer's orderly end.
+func (p *pipe) fill(fd int, limit int64) (int, syscall.Errno) {
+	n, errno := rawSplice(fd, p.w, int(min(limit, pipeSize)))
+	p.held += n
+	return n, errno
+}
+
+// empty gives a socket as much as it takes.
+func (p *pipe) empty(fd int) syscall.Errno {
+	n, errno := rawSplice(p.r, fd, p.held)
+	p.held -= n
+	return errno
+}
+
+func (p *pipe) close() {
+	syscall.Close(p.r)
+	syscall.Close(p.w)
+}
+
+func rawSplice(from, to, limit int) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(limit), spliceMove|spliceNonblock)
+		if errno != syscall.EINTR {
+			return max(int(n), 0), errno
+		}
+	}
+}

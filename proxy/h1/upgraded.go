@@ -41,6 +41,9 @@ func (u *Upgraded) Write(p []byte) (int, error) { return u.l.c.Write(p) }
 // Close closes the connection.
 func (u *Upgraded) Close() error { return u.l.c.Close() }
 
+// SetWriteDeadline is from when on writes fail.
+func (u *Upgraded) SetWriteDeadline(t time.Time) error { return u.l.c.SetWriteDeadline(t) }
+
 // CloseWrite ends our direction.
 func (u *Upgraded) CloseWrite() error {
 	if half, ok := u.l.c.(interface{ CloseWrite() error }); ok {
