@@ -47,20 +47,32 @@ func TestTelemetry_AFrozenCPUKeepsItsSpans(t *testing.T) {
 	}
 }
 
-// The control: were the processor of the SDK as good, the test above would prove nothing.
+// The control: were the processor of the SDK as good, the test above would prove nothing. It exports every five seconds,
+// so it loses what ended since: a hundred requests are over before its first export. A thousand take half a minute, of
+// which it loses the last seconds, anything from none to two hundred by the moment at which the process is killed (72
+// and 70 in two runs; ours lost none): that is measured and not judged.
 func TestTelemetry_AFrozenCPULosesSpansOfTheStockProcessor(t *testing.T) {
 	if binary.Race {
 		t.Skip("the control needs no race detector")
 	}
+	const short = 100
+	if arrived := stockArrived(t, short); arrived > short*9/10 {
+		t.Errorf("the stock processor lost only %d of %d", short-arrived, short)
+	}
+	if *telemetryFull {
+		stockArrived(t, frozenRequests())
+	}
+}
+
+// stockArrived is how many of so many requests have all their spans at the receiver when the control made them.
+func stockArrived(t *testing.T, made int) int {
+	t.Helper()
 	receiver := otlp.Start(t)
 	b := backend.Start(t, "one", nil)
 	url, signal := startStock(t, receiver, "http://"+b.Address)
-	const made = 100 // ends before the processor's five seconds; what a longer run loses depends on when it ends
 	arrived := freezeBetween(t, receiver, url, made, signal)
 	t.Logf("%d of %d requests have all their spans", arrived, made)
-	if arrived > made*9/10 {
-		t.Errorf("the stock processor lost only %d of %d", made-arrived, made)
-	}
+	return arrived
 }
 
 // freezeBetween sends requests one by one, stops the process between them and kills it after the last. It returns how

@@ -349,19 +349,3 @@ func TestProcessor_ManyRequestsAtOnceLoseAndRepeatNothing(t *testing.T) {
 		t.Errorf("%d spans delivered, %d different ones, want %d", sum, e.delivered(), talkers*each)
 	}
 }
-
-func BenchmarkSampledRequest(b *testing.B) {
-	tracing := tracingTo(&fakeExporter{}, limits{queue: 2048, batch: 512, delay: longestWait, timeout: time.Second})
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go tracing.processor.run(ctx)
-	b.ReportAllocs()
-	for b.Loop() {
-		tracing.RequestStarted()
-		ctx, server := tracing.Start(trace.SpanContext{}, traceID, "GET", time.Now(), attributes...)
-		_, client := tracing.Tracer().Start(ctx, "GET", clientKind, trace.WithAttributes(attributes...))
-		client.End()
-		server.End()
-		tracing.RequestEnded()
-	}
-}
