@@ -30,6 +30,8 @@ LABEL org.opencontainers.image.title="Pillion" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /pillion /pillion
+# Go's HTTP/2 offers WebSockets (RFC 8441) only when this is in the environment at its start; 0 turns it off.
+ENV GODEBUG=http2xconnect=1
 USER 65532:65532
 EXPOSE 8080
 # Cloud Run and Kubernetes ignore this line and use their own probes; Docker and Compose use it.

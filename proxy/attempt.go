@@ -150,9 +150,12 @@ func (x *exchange) answered(ep *endpoint, resp *http.Response, began, now time.T
 	if s.cfg.Retry.Status.Has(resp.StatusCode) && x.mayRetryStatus() {
 		return x.giveUp(ep, resp)
 	}
-	if resp.StatusCode == http.StatusSwitchingProtocols {
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
 		x.tunnel(ep, resp)
-	} else {
+	case x.stream != nil && resp.StatusCode < 300:
+		x.unswitched(ep, resp, errUnswitched)
+	default:
 		x.relay(ep, resp)
 	}
 	return true

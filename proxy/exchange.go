@@ -38,6 +38,7 @@ type exchange struct {
 	secure     bool   // the client's side is HTTPS
 	clientHost string // Host as the client sent it, or as a trusted peer says
 	upgrade    bool
+	stream     *stream // of an extended CONNECT for a WebSocket
 	grpc       bool
 	repeatable bool
 	started    bool // the response head was handed to the writer
@@ -90,9 +91,9 @@ func (x *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 		x.record.Scheme = "https"
 	}
 	x.clientHost = r.Host
+	x.upgrade = x.translate(r) || wantsWebSocket(r)
 	x.repeatable = repeatable(r)
 	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(first(r.Header, "Content-Type"), "application/grpc")
-	x.upgrade = wantsWebSocket(r)
 	if t := p.cfg.Service.RequestTimeout; t > 0 {
 		x.deadline = x.record.Start.Add(t)
 	}
@@ -126,6 +127,8 @@ func (x *exchange) end() {
 // refused answers what never goes to a backend.
 func (x *exchange) refused() bool {
 	switch {
+	case extended(x.r):
+		x.fail(ending{http.StatusNotImplemented, "us", "request"}, errOtherProtocol)
 	case x.r.Method == http.MethodConnect || x.r.Method == http.MethodTrace:
 		x.fail(ending{http.StatusMethodNotAllowed, "us", "request"}, errMethod)
 	case x.p.looped(x.r.Header):

@@ -135,7 +135,7 @@ func (n *metrics) request(x *exchange) {
 // attempt records one attempt that has ended.
 func (n *metrics) attempt(x *exchange, ep *endpoint, status int, e *h1.Error, took time.Duration) {
 	ctx := x.context()
-	method, _ := spanMethod(x.record.Method)
+	method, _ := spanMethod(x.r.Method)
 	k := clientKey{backend: ep.name, method: method, status: status}
 	outcome := "answered"
 	if e != nil {

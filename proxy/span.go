@@ -47,7 +47,7 @@ func (x *exchange) startSpan() {
 			x.trace.parent = x.trace.parent.WithTraceState(state)
 		}
 	}
-	method, original := spanMethod(x.r.Method)
+	method, original := spanMethod(x.record.Method)
 	path, query := x.path()
 	attrs := x.attrs[:0]
 	attrs = append(attrs,

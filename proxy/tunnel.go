@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -58,20 +57,28 @@ func (t *tunnels) count() int {
 
 // tunnel is one WebSocket: two streams of frames, each relayed by a goroutine of its own.
 type tunnel struct {
-	client  net.Conn
+	client  clientSide
 	backend io.ReadWriteCloser
 	down    border // frames towards the client
 	up      border // frames towards the backend
 	ending  atomic.Bool
 }
 
+// clientSide is a connection that HTTP/1.1 gave up, or a stream of HTTP/2.
+type clientSide interface {
+	io.ReadWriteCloser
+	SetWriteDeadline(time.Time) error
+}
+
 // tunnel relays an upgraded connection until both sides are done.
 func (x *exchange) tunnel(ep *endpoint, resp *http.Response) {
 	backend, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok || !x.upgrade {
-		resp.Body.Close()
-		x.endAttempt(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Head, Err: errUnasked})
-		x.fail(ending{http.StatusBadGateway, "backend", "head"}, errUnasked)
+		x.unswitched(ep, resp, errUnasked)
+		return
+	}
+	if x.stream != nil {
+		x.tunnelStream(ep, resp, backend)
 		return
 	}
 	defer backend.Close()
