@@ -79,8 +79,7 @@ func (x *exchange) tunnelStream(ep *endpoint, resp *http.Response, backend io.Re
 		return
 	}
 	defer x.stream.Close()
-	t := &tunnel{client: x.stream, backend: backend}
-	t.up.masked = true
+	t := x.p.tunnels.between(x.stream, backend)
 	t.down.mu.Lock() // so that no close frame comes before our answer
 	if !x.p.tunnels.add(t) {
 		x.endAttempt(ep, resp, nil)

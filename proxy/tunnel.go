@@ -21,6 +21,11 @@ type tunnels struct {
 
 func (t *tunnels) init() { t.open = make(map[*tunnel]struct{}) }
 
+// between makes a tunnel, which is not open yet.
+func (t *tunnels) between(client clientSide, backend io.ReadWriteCloser) *tunnel {
+	return &tunnel{client: client, backend: backend, up: border{masked: true}}
+}
+
 // add takes a tunnel in; a process that is ending takes none.
 func (t *tunnels) add(n *tunnel) bool {
 	t.mu.Lock()
@@ -92,8 +97,7 @@ func (x *exchange) tunnel(ep *endpoint, resp *http.Response) {
 	defer conn.Close()
 	x.started = true
 	x.record.Status = http.StatusSwitchingProtocols
-	t := &tunnel{client: conn, backend: backend}
-	t.down.masked, t.up.masked = false, true
+	t := x.p.tunnels.between(conn, backend)
 	if !x.p.tunnels.add(t) {
 		x.endAttempt(ep, resp, nil)
 		return
