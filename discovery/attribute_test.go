@@ -28,6 +28,15 @@ func next(sets <-chan Set, d time.Duration) (set Set, n int) {
 	return set, n
 }
 
+// following is a metadata server whose attribute has a value that was published.
+func following(t *testing.T) (*server.Server, <-chan Set, *syncBuffer) {
+	s, opts, logs := metadataOf(t, server.Identity{})
+	s.Set(listOf, "http://a")
+	sets := run(t, auto(), opts, "metadata://"+listOf)
+	next(sets, time.Second)
+	return s, sets, logs
+}
+
 func TestAttribute_ChangeIsFollowedWithinASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -54,10 +63,7 @@ func TestAttribute_ChangeIsFollowedWithinASecond(t *testing.T) {
 func TestAttribute_BadValueIsRefusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, opts, logs := metadataOf(t, server.Identity{})
-		s.Set(listOf, "http://a")
-		sets := run(t, auto(), opts, "metadata://"+listOf)
-		next(sets, time.Second)
+		s, sets, logs := following(t)
 		for i, bad := range []string{"http://b;ftp://c;gce://d", "demo://3", "metadata://instance/attributes/x", "http://169.254.169.254", " ; "} {
 			s.Set(listOf, bad)
 			if set, n := next(sets, 3*time.Minute); n != 0 {
@@ -83,10 +89,7 @@ func TestAttribute_BadValueIsRefusedAsAWhole(t *testing.T) {
 func TestAttribute_DeletionKeepsTheLastGoodSetAndRecreationIsFollowed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, opts, logs := metadataOf(t, server.Identity{})
-		s.Set(listOf, "http://a")
-		sets := run(t, auto(), opts, "metadata://"+listOf)
-		next(sets, time.Second)
+		s, sets, logs := following(t)
 		s.Delete(listOf)
 		if set, n := next(sets, 10*time.Minute); n != 0 {
 			t.Errorf("after the deletion: %+v", set)
@@ -105,10 +108,7 @@ func TestAttribute_EveryFaultKeepsTheLastGoodSet(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []string{"drop", "slow 3s", "500", "404", "html", "reset"} {
 		synctest.Test(t, func(t *testing.T) {
-			s, opts, logs := metadataOf(t, server.Identity{})
-			s.Set(listOf, "http://a")
-			sets := run(t, auto(), opts, "metadata://"+listOf)
-			next(sets, time.Second)
+			s, sets, logs := following(t)
 			f, err := server.ParseFault(fault)
 			if err != nil {
 				t.Fatal(err)
@@ -168,7 +168,7 @@ func TestAttribute_NewListTakesOverOnlyWhenItIsComplete(t *testing.T) {
 		s.Set(listOf, "dns://a:80")
 		sets := new(published)
 		l := newList([]Target{parseOne(t, "metadata://"+listOf)}, log, func(target Target) source {
-			return newAttribute(target, log, newMetadataClient(direct{s}), func(inner Target) source {
+			return newAttribute(target, log, newMetadataClient(server.Direct(s)), func(inner Target) source {
 				if scripted, ok := sources[inner.Item]; ok {
 					return scripted
 				}
@@ -217,11 +217,11 @@ func TestAttribute_ServerThatDoesNotWaitIsNotHammered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		opts := Options{Metadata: direct{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		opts := Options{Metadata: server.Direct(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			asked++
 			w.Header().Set("ETag", "same")
 			w.Write([]byte("http://a"))
-		})}}
+		}))}
 		sets := run(t, auto(), opts, "metadata://"+listOf)
 		if set, n := next(sets, time.Minute); n != 1 || names(set.Backends) != "a" {
 			t.Errorf("%d publications, %+v", n, set)

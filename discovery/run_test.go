@@ -3,7 +3,6 @@ package discovery
 import (
 	"context"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,27 +12,10 @@ import (
 	"github.com/pillion-lb/pillion/test/fakemetadata/server"
 )
 
-// direct hands requests to a handler without a network, so that tests can have a time of their own.
-type direct struct{ http.Handler }
-
-func (d direct) RoundTrip(r *http.Request) (res *http.Response, err error) {
-	defer func() {
-		if recover() != nil {
-			res, err = nil, http.ErrAbortHandler
-		}
-	}()
-	w := httptest.NewRecorder()
-	d.ServeHTTP(w, r)
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	return w.Result(), nil
-}
-
 func metadataOf(t *testing.T, id server.Identity) (*server.Server, Options, *syncBuffer) {
 	s := server.New(id)
 	log, logs := logged()
-	return s, Options{Metadata: direct{s}, Logger: log}, logs
+	return s, Options{Metadata: server.Direct(s), Logger: log}, logs
 }
 
 func auto() *config.Config {
@@ -68,7 +50,7 @@ func TestRun_FindsItsServiceFromMetadataAlone(t *testing.T) {
 
 func TestRun_FullNameAsksNobody(t *testing.T) {
 	t.Parallel()
-	fails := direct{http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the metadata server was asked") })}
+	fails := server.Direct(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the metadata server was asked") }))
 	set := <-run(t, auto(), Options{Metadata: fails}, "run://api.europe-west1.77")
 	if !set.Complete || len(set.Backends) != 1 {
 		t.Errorf("published %+v", set)
@@ -153,9 +135,9 @@ func TestAudience_FollowsTheIdentitySetting(t *testing.T) {
 
 func TestMetadata_LongAnswersAreRefused(t *testing.T) {
 	t.Parallel()
-	m := newMetadataClient(direct{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	m := newMetadataClient(server.Direct(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write(make([]byte, metadataLimit+1))
-	})})
+	})))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if v, _, err := m.get(ctx, "instance/region"); err == nil {

@@ -284,7 +284,7 @@ func TestAffinity_ADeadBackendsSessionMovesOnceAndStays(t *testing.T) {
 
 func TestAffinity_AMovedSessionStaysWhenItsFirstBackendReturns(t *testing.T) {
 	t.Parallel()
-	one := backend.StartChild(t, "one", "127.0.0.1:0")
+	one := backend.StartWorker(t, "one", "127.0.0.1:0")
 	others := backend.StartMany(t, 3)[1:]
 	p := pillion.Start(t, affine, "LB_BACKENDS="+one.Target()+";"+others[0].Target()+";"+others[1].Target(),
 		"LB_EJECT_ERRORS=0", "LB_EJECT_RATE=0")
@@ -296,7 +296,7 @@ func TestAffinity_AMovedSessionStaysWhenItsFirstBackendReturns(t *testing.T) {
 	if a.StatusCode != http.StatusOK || cookie == nil {
 		t.Fatalf("after the kill: %d with the cookie %v", a.StatusCode, cookie)
 	}
-	backend.StartChild(t, "one", one.Address)
+	backend.StartWorker(t, "one", one.Address)
 	await.Until(t, "the restarted backend gets new sessions", func() bool {
 		return get(t, client, p.URL("/")).Backend() == "one"
 	})

@@ -23,7 +23,6 @@ import (
 var pillion *binary.Binary
 
 func TestMain(m *testing.M) {
-	backend.RunChild()
 	backend.RunWorker()
 	os.Exit(run(m))
 }

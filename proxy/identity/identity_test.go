@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,23 +21,6 @@ const (
 	audience = "https://api-1.r.run.app"
 	asked    = "instance/service-accounts/default/identity?audience=" + audience
 )
-
-// direct hands requests to a handler without a network, so that tests can have a time of their own.
-type direct struct{ http.Handler }
-
-func (d direct) RoundTrip(r *http.Request) (res *http.Response, err error) {
-	defer func() {
-		if recover() != nil {
-			res, err = nil, http.ErrAbortHandler
-		}
-	}()
-	w := httptest.NewRecorder()
-	d.ServeHTTP(w, r)
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	return w.Result(), nil
-}
 
 // logs is what a test's logger wrote.
 type logs struct {
@@ -72,7 +53,7 @@ func onCloudRun() *config.Config {
 // running is a Source that runs until the test ends, and the metadata server it asks.
 func running(t *testing.T, cfg *config.Config) (*Source, *server.Server, *logs) {
 	m, l := server.New(server.Identity{}), new(logs)
-	s := New(cfg, Options{Metadata: direct{m}, Logger: slog.New(slog.NewTextHandler(l, nil))})
+	s := New(cfg, Options{Metadata: server.Direct(m), Logger: slog.New(slog.NewTextHandler(l, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
@@ -357,7 +338,7 @@ func TestExpect_FetchesBeforeTheFirstRequest(t *testing.T) {
 func TestToken_WaitEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := New(onCloudRun(), Options{Metadata: direct{server.New(server.Identity{})}}) // and nobody runs it
+		s := New(onCloudRun(), Options{Metadata: server.Direct(server.New(server.Identity{}))}) // and nobody runs it
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := s.Token(ctx, audience); err != context.DeadlineExceeded {
@@ -479,7 +460,7 @@ func FuzzNewToken(f *testing.F) {
 }
 
 func BenchmarkToken(b *testing.B) {
-	s := New(onCloudRun(), Options{Metadata: direct{server.New(server.Identity{})}})
+	s := New(onCloudRun(), Options{Metadata: server.Direct(server.New(server.Identity{}))})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go s.Run(ctx)
