@@ -178,6 +178,7 @@ type until struct {
 	deadline time.Time
 }
 
+// Deadline is the request's own.
 func (u until) Deadline() (time.Time, bool) { return u.deadline, true }
 
 // ready waits for the service's first set of backends, at most five seconds from the start of the request.

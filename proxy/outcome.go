@@ -35,6 +35,7 @@ func blame(e *h1.Error) bool {
 // because what befell the request for a token must not count as if it had befallen the attempt.
 type tokenError struct{ cause error }
 
+// Error says what was lacking, and why.
 func (n *tokenError) Error() string { return "no identity token: " + n.cause.Error() }
 
 // unidentified reports whether an attempt failed for want of an identity token.

@@ -21,6 +21,7 @@ type refusal struct {
 	reason string
 }
 
+// Error is the reason.
 func (r *refusal) Error() string { return r.reason }
 
 func malformed(reason string) *refusal { return &refusal{http.StatusBadRequest, reason} }

@@ -29,8 +29,10 @@ type requestContext struct {
 
 type afterFunc struct{ run func() }
 
+// Deadline is none: limits are times on the exchange.
 func (x *requestContext) Deadline() (time.Time, bool) { return time.Time{}, false }
 
+// Err is nil until somebody has asked for Done, because nobody watches before.
 func (x *requestContext) Err() error {
 	if !x.asked.Load() {
 		return nil

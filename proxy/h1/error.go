@@ -51,7 +51,10 @@ const (
 	TooLarge
 )
 
+// Error is the phase and the cause, for the log.
 func (e *Error) Error() string { return e.Phase.String() + ": " + e.Err.Error() }
+
+// Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // String is the phase as logs and spans name it.

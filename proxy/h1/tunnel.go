@@ -69,6 +69,7 @@ func (c *conn) hijack() (net.Conn, *bufio.ReadWriter, error) {
 // leftover yields bytes once.
 type leftover struct{ b []byte }
 
+// Read yields what is left, then io.EOF.
 func (l *leftover) Read(p []byte) (int, error) {
 	if len(l.b) == 0 {
 		return 0, io.EOF
@@ -84,6 +85,7 @@ type replayed struct {
 	r io.Reader
 }
 
+// Read yields the bytes that were read already, then the connection's.
 func (c *replayed) Read(p []byte) (int, error) { return c.r.Read(p) }
 
 // handOver gives the connection, with the preface that it began with, to the HTTP/2 side and waits for its end.

@@ -36,6 +36,7 @@ func (u *Upgraded) Read(p []byte) (int, error) {
 	return u.l.c.Read(p)
 }
 
+// Write sends bytes of the tunnel to the backend.
 func (u *Upgraded) Write(p []byte) (int, error) { return u.l.c.Write(p) }
 
 // Close closes the connection.

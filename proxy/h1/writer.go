@@ -233,12 +233,13 @@ func (w *writer) end() {
 	w.out = append(w.out, "\r\n"...)
 }
 
-// SetReadDeadline and SetWriteDeadline are for http.ResponseController.
+// SetReadDeadline is for http.ResponseController.
 func (w *writer) SetReadDeadline(t time.Time) error {
 	w.conn.armed = time.Time{}
 	return w.conn.c.SetReadDeadline(t)
 }
 
+// SetWriteDeadline is for http.ResponseController.
 func (w *writer) SetWriteDeadline(t time.Time) error { return w.conn.c.SetWriteDeadline(t) }
 
 // EnableFullDuplex is how it always is.

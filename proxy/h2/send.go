@@ -240,6 +240,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close closes the body of the client's request.
 func (b *requestBody) Close() error { return b.source.Close() }
 
 // body is a response body whose errors are typed.
@@ -250,6 +251,7 @@ type body struct {
 	stall  *time.Timer // of a body of known length
 }
 
+// Read reads on, for as long as the backend makes progress. An error other than io.EOF is an *h1.Error.
 func (b *body) Read(p []byte) (int, error) {
 	b.x.waits(b.stall)
 	n, err := b.source.Read(p)
@@ -297,6 +299,7 @@ type streamError struct {
 	Cause    error
 }
 
+// Error is there to be an error; the fields say what happened.
 func (e streamError) Error() string { return "stream reset" }
 
 // refusedStream is the code of a stream that was not processed (RFC 9113 section 8.7).

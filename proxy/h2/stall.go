@@ -77,6 +77,7 @@ func (s *stalls) starts() {
 	s.writing.Reset(s.limit)
 }
 
+// Write sends a part of the answer, and fails when the client takes none of it for the limit.
 func (s *stalls) Write(p []byte) (int, error) {
 	s.starts()
 	n, err := s.ResponseWriter.Write(p)
