@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 // tunnels are the upgraded connections: they outlive every limit and end with one of their sides, or at the end of the
 // process with a close frame.
 type tunnels struct {
+	loans h1.Loans
 	mu    sync.Mutex
 	open  map[*tunnel]struct{}
 	ended bool
@@ -23,7 +25,7 @@ func (t *tunnels) init() { t.open = make(map[*tunnel]struct{}) }
 
 // between makes a tunnel, which is not open yet.
 func (t *tunnels) between(client clientSide, backend io.ReadWriteCloser) *tunnel {
-	return &tunnel{client: client, backend: backend, up: border{masked: true}}
+	return &tunnel{client: client, backend: backend, loans: &t.loans, up: border{masked: true}}
 }
 
 // add takes a tunnel in; a process that is ending takes none.
@@ -67,6 +69,7 @@ type tunnel struct {
 	down    border // frames towards the client
 	up      border // frames towards the backend
 	ending  atomic.Bool
+	loans   *h1.Loans
 }
 
 // clientSide is a connection that HTTP/1.1 gave up, or a stream of HTTP/2.
@@ -142,18 +145,19 @@ const farewell = time.Second
 
 // relay moves both streams and returns how many bytes went up and down. When one side ends, the other is told by a
 // half-close, and gets a little time to finish.
-func (t *tunnel) relay(glued io.Reader) (up, down int64) {
+func (t *tunnel) relay(glued *bufio.Reader) (up, down int64) {
 	var both sync.WaitGroup
 	stop := time.AfterFunc(0, func() {})
 	stop.Stop()
 	var once sync.Once
 	half := func() { once.Do(func() { stop = time.AfterFunc(lingering, t.close) }) }
+	early, _ := glued.Peek(glued.Buffered())
 	both.Go(func() {
-		up = t.copy(t.backend, glued, &t.up)
+		up = t.copy(t.backend, t.client, &t.up, early)
 		halfClose(t.backend)
 		half()
 	})
-	down = t.copy(t.client, t.backend, &t.down)
+	down = t.copy(t.client, t.backend, &t.down, nil)
 	halfClose(t.client)
 	half()
 	both.Wait()
@@ -161,22 +165,43 @@ func (t *tunnel) relay(glued io.Reader) (up, down int64) {
 	return up, down
 }
 
-// copy relays one stream until it ends.
-func (t *tunnel) copy(to io.Writer, from io.Reader, b *border) (n int64) {
-	buf := relayBuffers.Get().(*[]byte)
-	defer relayBuffers.Put(buf)
+// copy relays one stream, early bytes first, until it ends. Where it can, it does so without leaving the poller's
+// callback of the side that is read; it leaves it for whatever may have to wait, and for what is left of a long frame:
+// the kernel moves that, because nobody has to look at it.
+func (t *tunnel) copy(to io.Writer, from io.Reader, b *border, early []byte) (n int64) {
+	in, out := h1.NewInlet(from, t.loans), h1.NewOutlet(to)
+	defer in.Rest()
+	rest, read, write := early, error(nil), error(nil)
+	long := func() bool { return b.left >= h1.MinMove && in.CanMove(out) }
+	take := func(p []byte) bool {
+		var m int
+		m, write = b.offer(out, p)
+		n, rest = n+int64(m), p[m:]
+		return len(rest) == 0 && write == nil && !t.ending.Load() && !long()
+	}
 	for {
-		m, err := from.Read(*buf)
-		if m > 0 {
-			if werr := b.pass(to, (*buf)[:m], t.ending.Load()); werr != nil {
-				t.close()
-				return n
+		if ending := t.ending.Load(); write == nil && (len(rest) > 0 || ending) {
+			write = b.pass(out, rest, ending)
+			n += int64(len(rest))
+			if rest = nil; write == nil && !ending && t.ending.Load() {
+				continue // whoever ended the tunnel meanwhile could not say so
 			}
-			n += int64(m)
 		}
-		if err != nil {
+		switch {
+		case write != nil:
+			t.close()
+			return n
+		case read != nil:
 			return n
 		}
+		rest = nil
+		if before := n; long() {
+			read, write = in.Move(out, int64(b.left), func(m int64) { n += m; b.skip(m) })
+			if n > before || read != nil || write != nil {
+				continue
+			}
+		}
+		read = in.Receive(take)
 	}
 }
 
@@ -185,7 +210,11 @@ func (t *tunnel) finish() {
 	if t.ending.Swap(true) {
 		return
 	}
-	t.client.SetWriteDeadline(time.Now().Add(farewell))
+	limit := time.Now().Add(farewell)
+	t.client.SetWriteDeadline(limit)
+	if b, ok := t.backend.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		b.SetWriteDeadline(limit)
+	}
 	t.down.interrupt(t.client)
 	t.up.interrupt(t.backend)
 	time.AfterFunc(farewell, t.close)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"io"
 	"sync"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
 )
 
 // border follows the frames of one direction of a WebSocket (RFC 6455 section 5.2), so that a close frame of ours can
@@ -68,6 +70,25 @@ func (b *border) begin() {
 	b.have = 0
 }
 
+// offer passes on as many bytes as can go without waiting, and says how many that were.
+func (b *border) offer(w *h1.Outlet, p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ours {
+		return len(p), nil
+	}
+	n, err := w.Offer(p)
+	b.follow(p[:n])
+	return n, err
+}
+
+// skip takes note of payload bytes that went by without being looked at.
+func (b *border) skip(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left -= uint64(n)
+}
+
 // pass writes bytes on and follows them. After a close frame of ours nothing more goes out.
 func (b *border) pass(w io.Writer, p []byte, ending bool) error {
 	b.mu.Lock()
@@ -76,8 +97,10 @@ func (b *border) pass(w io.Writer, p []byte, ending bool) error {
 		return nil
 	}
 	b.follow(p)
-	if _, err := w.Write(p); err != nil {
-		return err
+	if len(p) > 0 {
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
 	}
 	if ending {
 		b.goAway(w)

@@ -29,8 +29,8 @@ type Inlet struct {
 	copies bool  // the kernel cannot splice
 }
 
-// NewInlet reads from a side. One that shows its connection, as Tunnel and Upgraded do, is read without it, but for what
-// it has Buffered.
+// NewInlet reads from a side. One that is a TCP connection or shows it, as Tunnel and Upgraded do, is read without it, but
+// for what it has Buffered.
 func NewInlet(from io.Reader, loans *Loans) *Inlet {
 	i := &Inlet{from: from, loans: loans, raw: rawOf(from)}
 	i.onRead, i.onMove = i.readable, i.movable
@@ -40,7 +40,10 @@ func NewInlet(from io.Reader, loans *Loans) *Inlet {
 // rawOf is the raw connection under a side of a tunnel, nil for any but clear-text TCP.
 func rawOf(side any) syscall.RawConn {
 	if s, ok := side.(interface{ NetConn() net.Conn }); ok {
-		return poller(s.NetConn())
+		side = s.NetConn()
+	}
+	if c, ok := side.(net.Conn); ok {
+		return poller(c)
 	}
 	return nil
 }
