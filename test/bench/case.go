@@ -123,6 +123,8 @@ func allCases() []benchCase {
 			grpc: true, only: []string{"pillion", "old", "nginx", "haproxy", "caddy"}}),
 		steady("tunnel", "one WebSocket, 64 MiB/s each way in frames of 64 KiB", tunnelled(64<<10, 1)),
 		steady("tunnel4k", "one WebSocket, 64 MiB/s each way in frames of 4 KiB", tunnelled(4<<10, 16)),
+		steady("tunnel1m", "one WebSocket, frames of 1 MiB each way in turn, closed loop", steadySpec{
+			load: loadSpec{Connections: 1, Frames: frames{1 << 20, 1}}, only: tunnellers, large: true, flow: true, traced: 200}),
 		steady("chat64", "64 WebSockets, a frame of 128 bytes each way at a time, closed loop", steadySpec{
 			load: loadSpec{Connections: 64, Frames: frames{Size: 128, Count: 1}}, only: tunnellers}),
 		{name: "idle10k", title: "10,000 idle client connections", run: runIdle},
