@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -74,6 +75,8 @@ type exchange struct {
 
 	mu       sync.Mutex // held while a 1xx is passed on
 	returned bool       // RoundTrip has
+	ending   sync.Mutex // held while the caller's request is read beside its body
+	finished bool       // the request is no longer ours to read
 }
 
 // leave waits for a 1xx that is being passed on and lets no other follow.
@@ -135,14 +138,17 @@ func (x *exchange) request(ctx context.Context, r *http.Request, secure bool) *h
 	}
 	out := (&http.Request{
 		Method: r.Method, URL: target(r, host, secure), Host: host, Header: header,
-		Proto: "HTTP/2.0", ProtoMajor: 2, Trailer: r.Trailer, ContentLength: r.ContentLength,
+		Proto: "HTTP/2.0", ProtoMajor: 2, Trailer: maps.Clone(r.Trailer), ContentLength: r.ContentLength,
 	}).WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
 		var source io.ReadCloser = r.Body
 		if x.call.Body != nil {
 			source = x.call.Body
 		}
-		out.Body = &requestBody{source: source, x: x}
+		if out.Trailer == nil && r.ProtoMajor == 1 && r.ContentLength < 0 {
+			out.Trailer = make(http.Header) // net/http looks for trailers at the end only where there may be some
+		}
+		out.Body = &requestBody{source: source, x: x, from: r, trailer: out.Trailer}
 		x.upload = x.stalled(func() bool { return !x.begun.Load() })
 	}
 	return out
@@ -164,8 +170,21 @@ func target(r *http.Request, host string, secure bool) *url.URL {
 	return &url.URL{Scheme: scheme, Host: host, Opaque: "//" + host + path}
 }
 
+// copyTrailer takes the trailers of a request that was read to its end, unless the exchange is over: its caller may use
+// the request for the next one then.
+func (x *exchange) copyTrailer(to http.Header, from *http.Request) {
+	x.ending.Lock()
+	defer x.ending.Unlock()
+	if !x.finished {
+		maps.Copy(to, from.Trailer)
+	}
+}
+
 // finish frees the exchange's timers and context.
 func (x *exchange) finish() {
+	x.ending.Lock()
+	x.finished = true
+	x.ending.Unlock()
 	x.stopTimer()
 	x.moved(x.upload)
 	if x.deadline != nil {
@@ -218,8 +237,10 @@ func (x *exchange) stopTimer() {
 
 // requestBody remembers what the client's side did wrong, because net/http hides it behind a stream error.
 type requestBody struct {
-	source io.ReadCloser
-	x      *exchange
+	source  io.ReadCloser
+	x       *exchange
+	from    *http.Request // whose trailers are there at the end of its body, those that it did not announce among them
+	trailer http.Header   // of what is sent; nil where none can come
 }
 
 // Read is called when what was read before is with the backend; between two calls, and from the last one until all is
@@ -227,6 +248,9 @@ type requestBody struct {
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.x.moved(b.x.upload)
 	n, err := b.source.Read(p)
+	if err == io.EOF && b.trailer != nil {
+		b.x.copyTrailer(b.trailer, b.from)
+	}
 	if b.x.written.Load() == 0 {
 		b.x.waits(b.x.upload)
 	}
