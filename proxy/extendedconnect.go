@@ -80,7 +80,6 @@ func (x *exchange) tunnelStream(ep *endpoint, resp *http.Response, backend io.Re
 	}
 	defer x.stream.Close()
 	t := x.p.tunnels.between(x.stream, backend)
-	t.down.mu.Lock() // so that no close frame comes before our answer
 	if !x.p.tunnels.add(t) {
 		x.endAttempt(ep, resp, nil)
 		x.fail(ending{http.StatusServiceUnavailable, "us", "upgrade"}, errEnding)
@@ -88,7 +87,7 @@ func (x *exchange) tunnelStream(ep *endpoint, resp *http.Response, backend io.Re
 	}
 	defer x.p.tunnels.remove(t)
 	x.accept(ep, resp)
-	t.down.mu.Unlock()
+	t.answered()
 	stop := context.AfterFunc(x.r.Context(), t.close) // a reset ends both directions at once
 	defer stop()
 	in, out := t.relay(bufio.NewReader(x.stream))

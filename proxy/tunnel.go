@@ -28,13 +28,15 @@ func (t *tunnels) between(client clientSide, backend io.ReadWriteCloser) *tunnel
 	return &tunnel{client: client, backend: backend, loans: &t.loans, up: border{masked: true}}
 }
 
-// add takes a tunnel in; a process that is ending takes none.
+// add takes a tunnel in; a process that is ending takes none. The way to the client is held until answered, so that no
+// close frame of ours comes before the answer.
 func (t *tunnels) add(n *tunnel) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended {
 		return false
 	}
+	n.down.mu.Lock()
 	t.open[n] = struct{}{}
 	return true
 }
@@ -72,6 +74,9 @@ type tunnel struct {
 	loans   *h1.Loans
 }
 
+// answered says that the client has its answer.
+func (t *tunnel) answered() { t.down.mu.Unlock() }
+
 // clientSide is a connection that HTTP/1.1 gave up, or a stream of HTTP/2.
 type clientSide interface {
 	io.ReadWriteCloser
@@ -107,7 +112,9 @@ func (x *exchange) tunnel(ep *endpoint, resp *http.Response) {
 	}
 	defer x.p.tunnels.remove(t)
 	conn.SetDeadline(time.Time{})
-	if _, err := conn.Write(head); err != nil {
+	_, err = conn.Write(head)
+	t.answered()
+	if err != nil {
 		x.record.Ended = "client/tunnel"
 		x.endAttempt(ep, resp, &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Client: h1.Gone, Err: err})
 		return

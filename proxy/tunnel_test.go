@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -168,4 +169,30 @@ func TestTunnel_CloseFrameFollowsTheLongFrameInProgress(t *testing.T) {
 	if got = append(got, rest...); err != nil || !bytes.Equal(got, append(long, goneDown...)) {
 		t.Errorf("%d bytes instead of %d, or others; %v", len(got), len(long)+len(goneDown), err)
 	}
+}
+
+// A process that ends while a tunnel is being opened says so behind the answer, never before it.
+func TestTunnel_NoCloseFrameComesBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	client, theirs := net.Pipe()
+	backend, app := net.Pipe()
+	var all tunnels
+	all.init()
+	n := all.between(theirs, backend)
+	if !all.add(n) {
+		t.Fatal("not taken in")
+	}
+	go io.Copy(io.Discard, app) // ends with the tunnel
+	all.end()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.WriteString(theirs, "the answer")
+		n.answered()
+		n.relay(bufio.NewReader(strings.NewReader("")))
+	}()
+	if got, _ := io.ReadAll(client); string(got) != "the answer\x88\x02\x03\xe9" {
+		t.Errorf("the client got %q", got)
+	}
+	<-done
 }
