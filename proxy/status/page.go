@@ -23,17 +23,19 @@ const head = `<!doctype html>
 @media (prefers-color-scheme: dark) { :root { --good: #3fb950; --wait: #d29922; --bad: #f85149 } }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 72rem; padding: 0 1rem }
 h1 { font-size: 1.25rem; margin: 0 }
+h2 { font-size: 1rem; margin: 1.5rem 0 .25rem }
 p { margin: .25rem 0 1rem; opacity: .75 }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; border-top: 1px solid var(--line); overflow-wrap: anywhere }
-thead th { border-top: 0; font-weight: 600; overflow-wrap: normal }
+thead th { border-top: 0; font-weight: 600; white-space: nowrap }
+.settings td:first-child { width: 1%; white-space: nowrap }
 small { display: block; opacity: .75 }
 .eligible { color: var(--good) } .draining { color: var(--wait) } .bad { color: var(--bad) }
-details { margin-top: 1.5rem }
 @media (max-width: 40rem) {
   thead { display: none }
   tr { display: block; border-top: 1px solid var(--line); padding: .5rem 0 }
   td { display: grid; grid-template-columns: 7rem 1fr; border: 0; padding: .1rem 0 }
+  .settings td:first-child { width: auto }
   td::before { content: attr(data-label); opacity: .75 }
 }
 </style>
@@ -61,11 +63,11 @@ func render(s State) string {
 	for _, backend := range s.Backends {
 		row(&b, backend, s.At)
 	}
-	b.WriteString("</tbody>\n</table>\n<details><summary>Settings</summary>\n<table>\n<tbody>\n")
+	b.WriteString("</tbody>\n</table>\n<h2>Settings</h2>\n<table class=\"settings\">\n<tbody>\n")
 	for _, setting := range s.Settings {
 		fmt.Fprintf(&b, "<tr>%s%s\n", cell("Name", escape(setting.Name), ""), cell("Value", escape(setting.Value), ""))
 	}
-	b.WriteString("</tbody>\n</table>\n</details>\n</html>\n")
+	b.WriteString("</tbody>\n</table>\n</html>\n")
 	return b.String()
 }
 
@@ -74,29 +76,42 @@ func row(b *strings.Builder, backend Backend, now time.Time) {
 	if backend.State == Eligible || backend.State == Draining {
 		class = backend.State
 	}
-	state := fmt.Sprintf(`<b class="%s">%s</b> %s`, class, escape(backend.State), escape(age(backend.Since, now)))
+	state := fmt.Sprintf(`<b class="%s">%s</b> %s`, class, escape(backend.State), escape(lasting(backend.Since, now)))
 	ejections := fmt.Sprint(backend.Ejections)
 	if backend.EjectedUntil.After(now) {
 		ejections += " for " + age(now, backend.EjectedUntil)
 	}
 	b.WriteString("<tr>")
-	b.WriteString(cell("Backend", escape(backend.Name), escape(unless(backend.Address, backend.Name), unless(backend.Source, backend.Name))))
-	b.WriteString(cell("State", state, escape(backend.Reason)))
+	b.WriteString(cell("Backend", escape(backend.Name), small(unless(backend.Address, backend.Name))+small(from(unless(backend.Source, backend.Name)))))
+	b.WriteString(cell("State", state, small(backend.Reason)))
 	b.WriteString(cell("Weight", fmt.Sprint(backend.Weight), ""))
 	b.WriteString(cell("In flight", fmt.Sprint(backend.InFlight), ""))
 	b.WriteString(cell("Requests", fmt.Sprint(backend.Requests), ""))
 	b.WriteString(cell("Failures", fmt.Sprint(backend.Failures), ""))
 	b.WriteString(cell("Ejections", escape(ejections), ""))
-	b.WriteString(cell("Last probe", escape(probed(backend.LastProbe)), escape(ago(backend.LastProbe.At, now))))
+	b.WriteString(cell("Last probe", escape(probed(backend.LastProbe)), small(ago(backend.LastProbe.At, now))))
 	b.WriteString("\n")
 }
 
-// cell is one cell of safe HTML, with a smaller line below unless it is empty.
+// cell is one cell of safe HTML: content, and smaller lines below it.
 func cell(label, content, below string) string {
-	if below != "" {
-		below = "<small>" + below + "</small>"
-	}
 	return fmt.Sprintf(`<td data-label="%s"><span>%s%s</span>`, label, content, below)
+}
+
+// small is a smaller line that says text, nothing for nothing.
+func small(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "<small>" + escape(text) + "</small>"
+}
+
+// from names the item of LB_BACKENDS that a backend comes from.
+func from(source string) string {
+	if source == "" {
+		return ""
+	}
+	return "from " + source
 }
 
 // escape joins the parts that are not empty and makes them safe to stand in HTML.
@@ -120,6 +135,13 @@ func age(then, now time.Time) string {
 	return now.Sub(then).Round(time.Second).String()
 }
 
+func lasting(since, now time.Time) string {
+	if since.IsZero() {
+		return ""
+	}
+	return "for " + age(since, now)
+}
+
 func ago(then, now time.Time) string {
 	if then.IsZero() {
 		return ""
@@ -132,8 +154,8 @@ func probed(p Probe) string {
 	case p.At.IsZero():
 		return "none"
 	case p.Healthy:
-		return "good " + p.Result
+		return "passed: " + p.Result
 	default:
-		return "bad " + p.Result
+		return "failed: " + p.Result
 	}
 }

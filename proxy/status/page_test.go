@@ -21,9 +21,9 @@ func TestPage_ShowsEveryBackendWithStateAndReason(t *testing.T) {
 	})
 	for _, want := range []string{
 		"Pillion 1.2.3 shop", "1 of 3 backends eligible, at 2026-01-02T03:04:05Z, up 1h0m0s", "LB_POLICY",
-		"127.0.0.1:9000 :9000?name=blue", `<b class="eligible">eligible</b> 1m0s`, `data-label="In flight"><span>7<`,
-		`<b class="bad">ejected</b>`, "<small>5 failures in a row</small>", "2 for 9s", "bad 503", "1s ago",
-		`<b class="draining">draining</b>`, "good 200",
+		"<small>127.0.0.1:9000</small><small>from :9000?name=blue</small>", `<b class="eligible">eligible</b> for 1m0s`, `data-label="In flight"><span>7<`,
+		`<b class="bad">ejected</b>`, "<small>5 failures in a row</small>", "2 for 9s", "failed: 503", "1s ago",
+		`<b class="draining">draining</b>`, "passed: 200",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in\n%s", want, page)
