@@ -40,11 +40,12 @@ const usage = `Pillion balances requests over backends, keeps sessions on them a
 It is configured by environment variables only:
 
   LB_BACKENDS='http://10.0.0.1:8080;http://10.0.0.2:8080' pillion
+  LB_BACKENDS=demo://3 pillion     for a first try, with backends of its own
 
 Subcommands:
-  pillion                  serve
-  pillion check            judge the environment and exit: 0 or 78
-  pillion check --resolve  and print what each target resolves to
+  pillion                  run the balancer, on port 8080 unless PORT or LB_LISTEN says another
+  pillion check            say what is wrong with the environment and exit: 0 for nothing, else 78
+  pillion check --resolve  the same, and print what each target of LB_BACKENDS resolves to
   pillion explain          print every variable: value, origin, meaning (--markdown: the reference)
   pillion healthcheck      exit 0 if the pillion of this environment is ready
   pillion wait URL...      wait until each URL answers (http, https or tcp://host:port), at most 60 s

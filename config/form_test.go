@@ -164,7 +164,7 @@ func TestLoad_AValueOutOfItsFormIsRefusedWithAReason(t *testing.T) {
 		"LB_HEALTH_CHECK_STATUS=2xx":         "is neither a status nor a range",
 		"LB_HEALTH_CHECK_STATUS=;":           "names no status",
 		"LB_EJECT_RATE=70":                   "needs a percent sign: '70%'",
-		"LB_EJECT_RATE=0.7":                  "needs a percent sign",
+		"LB_EJECT_RATE=0.7":                  "needs a percent sign: '70%'",
 		"LB_EJECT_RATE=101%":                 "is out of range",
 		"LB_EJECT_RATE=-1%":                  "is not a share",
 		"LB_EJECT_RATE=NaN%":                 "is not a share",

@@ -115,7 +115,10 @@ func share() form {
 		if err != nil || percent > 100 {
 			return "", errors.New("is out of range")
 		}
-		if !hasSign && percent != 0 {
+		switch {
+		case !hasSign && percent > 0 && percent < 1: // who writes 0.7 means 70%
+			return "", fmt.Errorf("needs a percent sign: '%s%%'", strconv.FormatFloat(percent*100, 'g', 6, 64))
+		case !hasSign && percent != 0:
 			return "", fmt.Errorf("needs a percent sign: '%s%%'", clip(number))
 		}
 		return strconv.FormatFloat(percent/100, 'g', -1, 64), nil

@@ -117,6 +117,6 @@ func platformVariables() []Variable {
 		{Name: "GCE_METADATA_HOST", Example: "127.0.0.1:8081", form: anything("host or host:port"),
 			Sentence: "The metadata server's address, where it is not the usual one."},
 		{Name: "GOMAXPROCS", Shown: "the container's CPU limit", Example: "2", form: anything("a number"), Sentence: "Read by the Go runtime: threads that run at a time."},
-		{Name: "GOMEMLIMIT", Shown: "the container's memory limit less a tenth", derive: defaultMemoryLimit, Example: "200MiB", form: anything("a size"), Sentence: "Read by the Go runtime: memory above which it collects harder."},
+		{Name: "GOMEMLIMIT", Shown: "the container's memory limit less a tenth", derive: defaultMemoryLimit, Example: "200MiB", form: anything("off, or a size in B, KiB, MiB, GiB or TiB; the Go runtime refuses to start with anything else"), Sentence: "Read by the Go runtime: memory above which it collects harder."},
 	})
 }

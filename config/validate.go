@@ -4,7 +4,7 @@ package config
 func (e *environment) validate(c *Config) {
 	_, given := e.given["LB_BACKENDS"]
 	if !given && !c.Platform.ComputeEngine && c.Platform.MetadataHost == "" {
-		e.missing("LB_BACKENDS", "is not set, and this machine has no metadata that could name backends")
+		e.missing("LB_BACKENDS", "is not set, and this machine has no metadata that could name backends (LB_BACKENDS='demo://3' is a first try)")
 	}
 	e.together("LB_TLS_CERT_FILE", "LB_TLS_KEY_FILE")
 	e.together("LB_CLIENT_CERT_FILE", "LB_CLIENT_KEY_FILE")

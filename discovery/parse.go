@@ -121,7 +121,7 @@ func (p *parser) unescaped() (string, bool) {
 			p.failf("ASCII; an international host name in its xn-- form", "it contains the character %q", r)
 			return "", false
 		case r == ' ':
-			p.failf("no blanks inside an item; items are separated by ;", "it contains a blank")
+			p.failf("no blanks inside an item; items are separated by ';'", "it contains a blank")
 			return "", false
 		}
 	}

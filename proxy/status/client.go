@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/pillion-lb/pillion/config"
@@ -89,6 +90,9 @@ func Wait(ctx context.Context, urls []string, timeout time.Duration) error {
 
 // parse reads a URL that can be waited for.
 func parse(s string) (*url.URL, error) {
+	if host, port, err := net.SplitHostPort(s); err == nil && host != "" && !strings.HasPrefix(port, "/") {
+		return nil, fmt.Errorf("waiting for %q: it needs a scheme, http://%s or tcp://%s", s, s, s)
+	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:

@@ -166,3 +166,11 @@ func TestWait_WhatCannotBeWaitedForIsRefusedAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestWait_AnAddressWithoutASchemeIsToldWhatToWrite(t *testing.T) {
+	t.Parallel()
+	err := Wait(t.Context(), []string{"localhost:5432"}, 0)
+	if err == nil || !strings.Contains(err.Error(), "http://localhost:5432 or tcp://localhost:5432") {
+		t.Error(err)
+	}
+}
