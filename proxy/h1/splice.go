@@ -142,6 +142,10 @@ func (w *writer) spliceLater(l *link, b *content, n int64) error {
 	return nil
 }
 
+// errLost is for a body of which some bytes had left the client's socket when the backend's failed. Nobody knows how many,
+// so where this request ends and the next begins is not known either: the connection carries no other.
+var errLost = errors.New("bytes of the body were lost on their way")
+
 // splice moves what is left of the client's body, once nothing of it is buffered. 0 and no error means that it has to be
 // copied.
 func (u *upload) splice(left int64) (int64, error) {
@@ -198,12 +202,14 @@ func (b *body) spliceOnce(l *link, progress time.Time) (int64, error) {
 		l.t.copies.Store(true)
 		return 0, nil
 	case !errors.Is(err, os.ErrDeadlineExceeded):
+		b.err = errLost
 		if dead(b.conn.raw) {
 			b.err = clientFault(err)
 			return n, b.err
 		}
 		return n, err
 	case !stalled.IsZero() && !time.Now().Before(stalled):
+		b.err = errLost
 		return n, &Error{Timeout: true, Err: errTimeout}
 	case n == 0 && b.conn.server.StallTimeout > 0 && time.Since(progress) >= b.conn.server.StallTimeout:
 		b.err = clientFault(err)
