@@ -102,15 +102,13 @@ func (b *block) line(s string) (rest string, err *refusal) {
 
 // add files a field under its canonical name. Host, Transfer-Encoding and Trailer stay out of the map, as in net/http.
 func (b *block) add(name, value string) *refusal {
-	known, key := names.find(name), name
+	known := names.find(name)
 	if known == nil {
-		key, known = unusual(name)
-	}
-	if known == nil {
+		key := http.CanonicalHeaderKey(name)
 		b.file(key, value, b.header[key])
 		return nil
 	}
-	key = known.key
+	key := known.key
 	if k := known.kind; k != plain {
 		if b.trailerSet {
 			if k != date {

@@ -1,9 +1,6 @@
 package h1
 
-import (
-	"net/http"
-	"strings"
-)
+import "net/http"
 
 // kind is what a field means to the parser and to the serialisers.
 type kind uint8
@@ -26,16 +23,17 @@ const (
 	hopByHop
 )
 
-// fieldName is one of the names that one meets daily.
+// fieldName is one of the names that one meets daily, in one line of the processor's cache.
 type fieldName struct {
-	key    string // as net/http keys its maps
-	lower  string
+	lower  [4]uint64 // the name in lower case: its first 24 bytes, and its last eight again
+	key    string    // as net/http keys its maps
 	kind   kind
 	number uint8 // in the table
+	_      [14]byte
 }
 
-// canonical is a field name in the form that net/http keys its maps with, and its kind. The names of the table, in either
-// of the two spellings that clients use, cost no memory.
+// canonical is a field name in the form that net/http keys its maps with, and its kind. The names of the table cost no
+// memory.
 func canonical(name string) (string, kind) {
 	key, k, _ := spelled(name)
 	return key, k
@@ -46,22 +44,7 @@ func spelled(name string) (key string, k kind, known bool) {
 	if n := names.find(name); n != nil {
 		return n.key, n.kind, true
 	}
-	key, n := unusual(name)
-	if n != nil {
-		return key, n.kind, true
-	}
-	return key, plain, false
-}
-
-// unusual is for a name that the table does not have as it is spelled.
-func unusual(name string) (key string, known *fieldName) {
-	key = http.CanonicalHeaderKey(name)
-	if key != name {
-		if n := names.find(key); n != nil {
-			return n.key, n
-		}
-	}
-	return key, nil
+	return http.CanonicalHeaderKey(name), plain, false
 }
 
 // nameTable is a hash table with open addressing, of at least four times as many places as names, that never changes. The
@@ -79,9 +62,13 @@ func (t *nameTable) place(name string) uint32 {
 	return x * 2654435761 >> 23
 }
 
-// find is nil for a name that is not in the table, or in a third spelling.
+// find is nil for a name that is not in the table. The case of letters does not count.
 func (t *nameTable) find(name string) *fieldName {
-	if name == "" {
+	if name == "" || len(name) > maxName {
+		return nil
+	}
+	lower, ok := lowered(name)
+	if !ok {
 		return nil
 	}
 	for i := t.place(name); ; i = (i + 1) % uint32(len(t.places)) {
@@ -89,14 +76,46 @@ func (t *nameTable) find(name string) *fieldName {
 		if number < 0 || number >= len(t.names) {
 			return nil
 		}
-		n := &t.names[number]
-		if len(name) != len(n.key) {
-			continue
-		}
-		if name[0] == n.key[0] && name == n.key || name == n.lower {
+		if n := &t.names[number]; len(n.key) == len(name) && n.lower == lower {
 			return n
 		}
 	}
+}
+
+// maxName is the length of the longest name that a table can have.
+const maxName = 32
+
+// lowered is a name in lower case, in the form of the table. It is not ok with a control character in it, the only bytes
+// that would be taken for others.
+func lowered(s string) (w [4]uint64, ok bool) {
+	n := len(s)
+	if n < 8 {
+		for i := n - 1; i >= 0; i-- {
+			if s[i] < ' ' {
+				return w, false
+			}
+			w[0] = w[0]<<8 | uint64(s[i]|0x20)
+		}
+		return w, true
+	}
+	const spaces = 0x2020202020202020
+	low := uint64(0) // bit 5 or 6 of a byte is set in all that are not control characters, and in no other below 0x80
+	for i := 0; i < 3 && 8*i+8 <= n; i++ {
+		x := word(s[8*i : 8*i+8])
+		low |= spaces &^ (x | x>>1)
+		w[i] = x | spaces
+	}
+	x := word(s[n-8:])
+	low |= spaces &^ (x | x>>1)
+	w[3] = x | spaces
+	return w, low == 0
+}
+
+// word is eight bytes at once.
+func word(t string) uint64 {
+	_ = t[7]
+	return uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+		uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
 }
 
 // tabulate makes the table.
@@ -108,7 +127,8 @@ func tabulate(kinds map[kind][]string) *nameTable {
 			for t.places[i] != 0 {
 				i = (i + 1) % uint32(len(t.places))
 			}
-			t.names = append(t.names, fieldName{key, strings.ToLower(key), k, uint8(len(t.names))})
+			lower, _ := lowered(key)
+			t.names = append(t.names, fieldName{lower: lower, key: key, kind: k, number: uint8(len(t.names))})
 			t.places[i] = uint8(len(t.names))
 		}
 	}

@@ -139,16 +139,25 @@ func TestCanonical_AgreesWithNetHTTP(t *testing.T) {
 	}
 }
 
-func TestNames_EachIsFoundInBothSpellings(t *testing.T) {
+func TestNames_EachIsFoundInEverySpelling(t *testing.T) {
 	t.Parallel()
 	for _, n := range names.names {
-		for _, name := range []string{n.key, n.lower, strings.ToUpper(n.key)} {
+		for _, name := range []string{n.key, strings.ToLower(n.key), strings.ToUpper(n.key)} {
 			if key, k, known := spelled(name); key != http.CanonicalHeaderKey(name) || k != n.kind || !known {
 				t.Errorf("%s is %s, of kind %d, %v", name, key, k, known)
 			}
 		}
-		if n.number >= maxNames {
-			t.Errorf("no bit for %s", n.key)
+		for i := range n.key {
+			for b := range 256 {
+				other := []byte(n.key)
+				other[i] = byte(b)
+				if _, _, known := spelled(string(other)); known != strings.EqualFold(string(other), n.key) {
+					t.Errorf("%q is known: %v", other, known)
+				}
+			}
+		}
+		if n.number >= maxNames || len(n.key) > maxName {
+			t.Errorf("no place for %s", n.key)
 		}
 	}
 }
