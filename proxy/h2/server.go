@@ -3,6 +3,7 @@ package h2
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -43,6 +44,11 @@ const maxFrame = 16 << 10
 // Serve serves one connection and returns when it is closed.
 func (s *Server) Serve(c net.Conn) {
 	s.once.Do(s.start)
+	if _, ok := c.(*tls.Conn); !ok { // which net/http has to recognise
+		g := gather(c, s.StallTimeout, true)
+		defer g.written()
+		c = g
+	}
 	done := make(chan struct{})
 	s.open.Store(c, done)
 	if !s.queue.put(c) {

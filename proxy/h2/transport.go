@@ -129,13 +129,13 @@ func (t *Transport) connect(ctx context.Context, address string) (*http.ClientCo
 	var protocols http.Protocols
 	scheme := "http"
 	nt := &http.Transport{
-		DialContext:            (&net.Dialer{Control: t.Control}).DialContext,
+		DialContext:            t.dialContext,
 		IdleConnTimeout:        idle,
 		MaxResponseHeaderBytes: int64(header),
 		DisableCompression:     true,
 		Protocols:              &protocols,
 		HTTP2: &http.HTTP2Config{
-			SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: 60 * time.Second,
+			SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: writeTimeout,
 			MaxReceiveBufferPerStream: 1 << 20, MaxReceiveBufferPerConnection: 8 << 20,
 		},
 	}
@@ -151,6 +151,17 @@ func (t *Transport) connect(ctx context.Context, address string) (*http.ClientCo
 		return nil, err
 	}
 	return c, nil
+}
+
+// writeTimeout is how long a backend may take none of what is written.
+const writeTimeout = 60 * time.Second
+
+func (t *Transport) dialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{Control: t.Control}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return gather(c, writeTimeout, false), nil
 }
 
 // Idle is the number of open connections.
