@@ -30,8 +30,8 @@ func malformed(reason string) *refusal { return &refusal{http.StatusBadRequest, 
 // All strings are slices of the one string that was parsed. A block belongs to a connection and is reused.
 type block struct {
 	header http.Header
-	values []string              // what the map's slices are cut from
-	seen   [maxNames / 64]uint64 // the table's names that are in the map
+	values []string // what the map's slices are cut from
+	seen   uint64   // a bit for each name in the map; several names may share one
 	count  int
 
 	hosts      int
@@ -102,14 +102,8 @@ func (b *block) line(s string) (rest string, err *refusal) {
 
 // add files a field under its canonical name. Host, Transfer-Encoding and Trailer stay out of the map, as in net/http.
 func (b *block) add(name, value string) *refusal {
-	known := names.find(name)
-	if known == nil {
-		key := http.CanonicalHeaderKey(name)
-		b.file(key, value, b.header[key])
-		return nil
-	}
-	key := known.key
-	if k := known.kind; k != plain {
+	key, k := canonical(name)
+	if k != plain {
 		if b.trailerSet {
 			if k != date {
 				return malformed("framing or routing field in trailers")
@@ -121,9 +115,9 @@ func (b *block) add(name, value string) *refusal {
 			return nil
 		}
 	}
-	word, bit := &b.seen[known.number/64], uint64(1)<<(known.number%64)
-	if *word&bit == 0 { // the first, as a rule: the map need not be asked
-		*word |= bit
+	bit := uint64(1) << ((len(key) + 5*int(key[0]) + 3*int(key[len(key)-1])) % 64)
+	if b.seen&bit == 0 { // as a rule: the map need not be asked
+		b.seen |= bit
 		b.file(key, value, nil)
 		return nil
 	}

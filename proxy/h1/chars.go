@@ -56,7 +56,8 @@ func isValue(s string) bool {
 // isValue8 is isValue for eight bytes.
 func isValue8(t string) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	x := word(t)
+	x := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+		uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
 	below := (x - ones*' ') &^ x & tops
 	del := x ^ ones*0x7f
 	return (below|(del-ones)&^del&tops) == 0 || every(t, inValue)

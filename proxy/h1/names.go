@@ -23,17 +23,8 @@ const (
 	hopByHop
 )
 
-// fieldName is one of the names that one meets daily, in one line of the processor's cache.
-type fieldName struct {
-	lower  [4]uint64 // the name in lower case: its first 24 bytes, and its last eight again
-	key    string    // as net/http keys its maps
-	kind   kind
-	number uint8 // in the table
-	_      [14]byte
-}
-
-// canonical is a field name in the form that net/http keys its maps with, and its kind. The names of the table cost no
-// memory.
+// canonical is a field name in the form that net/http keys its maps with, and its kind. The names that one meets daily,
+// in either of the two spellings that clients use, cost no memory.
 func canonical(name string) (string, kind) {
 	key, k, _ := spelled(name)
 	return key, k
@@ -41,137 +32,225 @@ func canonical(name string) (string, kind) {
 
 // spelled is canonical, and says whether the name is one of the table's and so a token for certain.
 func spelled(name string) (key string, k kind, known bool) {
-	if n := names.find(name); n != nil {
-		return n.key, n.kind, true
+	if key, k := knownName(name); key != "" {
+		return key, k, true
 	}
-	return http.CanonicalHeaderKey(name), plain, false
-}
-
-// nameTable is a hash table with open addressing, of at least four times as many places as names, that never changes. The
-// places are bytes, so that the part of it that is in daily use stays in the processor's nearest cache.
-type nameTable struct {
-	places [512]uint8 // one more than the number of the name; 0 is free
-	names  []fieldName
-}
-
-// place is where the search for a name begins. Length and three letters tell all names of the table apart; the letters'
-// case does not count.
-func (t *nameTable) place(name string) uint32 {
-	n := len(name)
-	x := uint32(n) | uint32(name[n/2]|0x20)<<8 | uint32(name[n/3]|0x20)<<16 | uint32(name[(n-1)*3/4]|0x20)<<24
-	return x * 2654435761 >> 23
-}
-
-// find is nil for a name that is not in the table. The case of letters does not count.
-func (t *nameTable) find(name string) *fieldName {
-	if name == "" || len(name) > maxName {
-		return nil
-	}
-	lower, ok := lowered(name)
-	if !ok {
-		return nil
-	}
-	for i := t.place(name); ; i = (i + 1) % uint32(len(t.places)) {
-		number := int(t.places[i]) - 1
-		if number < 0 || number >= len(t.names) {
-			return nil
-		}
-		if n := &t.names[number]; len(n.key) == len(name) && n.lower == lower {
-			return n
+	key = http.CanonicalHeaderKey(name)
+	if key != name {
+		if known, k := knownName(key); known != "" {
+			return known, k, true
 		}
 	}
+	return key, plain, false
 }
 
-// maxName is the length of the longest name that a table can have.
-const maxName = 32
-
-// lowered is a name in lower case, in the form of the table. It is not ok with a control character in it, the only bytes
-// that would be taken for others.
-func lowered(s string) (w [4]uint64, ok bool) {
-	n := len(s)
-	if n < 8 {
-		for i := n - 1; i >= 0; i-- {
-			if s[i] < ' ' {
-				return w, false
-			}
-			w[0] = w[0]<<8 | uint64(s[i]|0x20)
-		}
-		return w, true
+// knownName is "" for a name that is not in the table. It is long because it is the table.
+func knownName(name string) (string, kind) {
+	switch name {
+	case "Accept", "accept":
+		return "Accept", plain
+	case "Accept-Charset", "accept-charset":
+		return "Accept-Charset", plain
+	case "Accept-Encoding", "accept-encoding":
+		return "Accept-Encoding", plain
+	case "Accept-Language", "accept-language":
+		return "Accept-Language", plain
+	case "Accept-Ranges", "accept-ranges":
+		return "Accept-Ranges", plain
+	case "Access-Control-Allow-Credentials", "access-control-allow-credentials":
+		return "Access-Control-Allow-Credentials", plain
+	case "Access-Control-Allow-Headers", "access-control-allow-headers":
+		return "Access-Control-Allow-Headers", plain
+	case "Access-Control-Allow-Methods", "access-control-allow-methods":
+		return "Access-Control-Allow-Methods", plain
+	case "Access-Control-Allow-Origin", "access-control-allow-origin":
+		return "Access-Control-Allow-Origin", plain
+	case "Access-Control-Expose-Headers", "access-control-expose-headers":
+		return "Access-Control-Expose-Headers", plain
+	case "Access-Control-Max-Age", "access-control-max-age":
+		return "Access-Control-Max-Age", plain
+	case "Access-Control-Request-Headers", "access-control-request-headers":
+		return "Access-Control-Request-Headers", plain
+	case "Access-Control-Request-Method", "access-control-request-method":
+		return "Access-Control-Request-Method", plain
+	case "Age", "age":
+		return "Age", plain
+	case "Allow", "allow":
+		return "Allow", plain
+	case "Alt-Svc", "alt-svc":
+		return "Alt-Svc", plain
+	case "Authorization", "authorization":
+		return "Authorization", routing
+	case "Baggage", "baggage":
+		return "Baggage", plain
+	case "Cache-Control", "cache-control":
+		return "Cache-Control", routing
+	case "Cdn-Loop", "cdn-loop":
+		return "Cdn-Loop", routing
+	case "Connection", "connection":
+		return "Connection", connection
+	case "Content-Disposition", "content-disposition":
+		return "Content-Disposition", plain
+	case "Content-Encoding", "content-encoding":
+		return "Content-Encoding", routing
+	case "Content-Language", "content-language":
+		return "Content-Language", plain
+	case "Content-Length", "content-length":
+		return "Content-Length", contentLength
+	case "Content-Location", "content-location":
+		return "Content-Location", plain
+	case "Content-Range", "content-range":
+		return "Content-Range", routing
+	case "Content-Security-Policy", "content-security-policy":
+		return "Content-Security-Policy", plain
+	case "Content-Type", "content-type":
+		return "Content-Type", routing
+	case "Cookie", "cookie":
+		return "Cookie", routing
+	case "Date", "date":
+		return "Date", date
+	case "Dnt", "dnt":
+		return "Dnt", plain
+	case "Early-Data", "early-data":
+		return "Early-Data", plain
+	case "Etag", "etag":
+		return "Etag", plain
+	case "Expect", "expect":
+		return "Expect", expect
+	case "Expires", "expires":
+		return "Expires", plain
+	case "Forwarded", "forwarded":
+		return "Forwarded", routing
+	case "From", "from":
+		return "From", plain
+	case "Grpc-Message", "grpc-message":
+		return "Grpc-Message", plain
+	case "Grpc-Status", "grpc-status":
+		return "Grpc-Status", plain
+	case "Host", "host":
+		return "Host", host
+	case "Http2-Settings", "http2-settings":
+		return "Http2-Settings", hopByHop
+	case "If-Match", "if-match":
+		return "If-Match", routing
+	case "If-Modified-Since", "if-modified-since":
+		return "If-Modified-Since", routing
+	case "If-None-Match", "if-none-match":
+		return "If-None-Match", routing
+	case "If-Range", "if-range":
+		return "If-Range", routing
+	case "If-Unmodified-Since", "if-unmodified-since":
+		return "If-Unmodified-Since", routing
+	case "Keep-Alive", "keep-alive":
+		return "Keep-Alive", keepAlive
+	case "Last-Modified", "last-modified":
+		return "Last-Modified", plain
+	case "Link", "link":
+		return "Link", plain
+	case "Location", "location":
+		return "Location", routing
+	case "Max-Forwards", "max-forwards":
+		return "Max-Forwards", routing
+	case "Origin", "origin":
+		return "Origin", plain
+	case "Pragma", "pragma":
+		return "Pragma", routing
+	case "Priority", "priority":
+		return "Priority", plain
+	case "Proxy-Authenticate", "proxy-authenticate":
+		return "Proxy-Authenticate", routing
+	case "Proxy-Authorization", "proxy-authorization":
+		return "Proxy-Authorization", routing
+	case "Proxy-Connection", "proxy-connection":
+		return "Proxy-Connection", hopByHop
+	case "Range", "range":
+		return "Range", routing
+	case "Referer", "referer":
+		return "Referer", plain
+	case "Referrer-Policy", "referrer-policy":
+		return "Referrer-Policy", plain
+	case "Retry-After", "retry-after":
+		return "Retry-After", plain
+	case "Sec-Ch-Ua", "sec-ch-ua":
+		return "Sec-Ch-Ua", plain
+	case "Sec-Ch-Ua-Mobile", "sec-ch-ua-mobile":
+		return "Sec-Ch-Ua-Mobile", plain
+	case "Sec-Ch-Ua-Platform", "sec-ch-ua-platform":
+		return "Sec-Ch-Ua-Platform", plain
+	case "Sec-Fetch-Dest", "sec-fetch-dest":
+		return "Sec-Fetch-Dest", plain
+	case "Sec-Fetch-Mode", "sec-fetch-mode":
+		return "Sec-Fetch-Mode", plain
+	case "Sec-Fetch-Site", "sec-fetch-site":
+		return "Sec-Fetch-Site", plain
+	case "Sec-Fetch-User", "sec-fetch-user":
+		return "Sec-Fetch-User", plain
+	case "Sec-Websocket-Accept", "sec-websocket-accept":
+		return "Sec-Websocket-Accept", plain
+	case "Sec-Websocket-Extensions", "sec-websocket-extensions":
+		return "Sec-Websocket-Extensions", plain
+	case "Sec-Websocket-Key", "sec-websocket-key":
+		return "Sec-Websocket-Key", plain
+	case "Sec-Websocket-Protocol", "sec-websocket-protocol":
+		return "Sec-Websocket-Protocol", plain
+	case "Sec-Websocket-Version", "sec-websocket-version":
+		return "Sec-Websocket-Version", plain
+	case "Server", "server":
+		return "Server", plain
+	case "Server-Timing", "server-timing":
+		return "Server-Timing", plain
+	case "Set-Cookie", "set-cookie":
+		return "Set-Cookie", routing
+	case "Strict-Transport-Security", "strict-transport-security":
+		return "Strict-Transport-Security", plain
+	case "Te", "te":
+		return "Te", te
+	case "Traceparent", "traceparent":
+		return "Traceparent", plain
+	case "Tracestate", "tracestate":
+		return "Tracestate", plain
+	case "Trailer", "trailer":
+		return "Trailer", trailer
+	case "Transfer-Encoding", "transfer-encoding":
+		return "Transfer-Encoding", transferEncoding
+	case "Upgrade", "upgrade":
+		return "Upgrade", upgrade
+	case "Upgrade-Insecure-Requests", "upgrade-insecure-requests":
+		return "Upgrade-Insecure-Requests", plain
+	case "User-Agent", "user-agent":
+		return "User-Agent", plain
+	case "Vary", "vary":
+		return "Vary", plain
+	case "Via", "via":
+		return "Via", routing
+	case "Warning", "warning":
+		return "Warning", plain
+	case "Www-Authenticate", "www-authenticate":
+		return "Www-Authenticate", routing
+	case "X-Cloud-Trace-Context", "x-cloud-trace-context":
+		return "X-Cloud-Trace-Context", plain
+	case "X-Content-Type-Options", "x-content-type-options":
+		return "X-Content-Type-Options", plain
+	case "X-Forwarded-For", "x-forwarded-for":
+		return "X-Forwarded-For", routing
+	case "X-Forwarded-Host", "x-forwarded-host":
+		return "X-Forwarded-Host", routing
+	case "X-Forwarded-Proto", "x-forwarded-proto":
+		return "X-Forwarded-Proto", routing
+	case "X-Frame-Options", "x-frame-options":
+		return "X-Frame-Options", plain
+	case "X-Powered-By", "x-powered-by":
+		return "X-Powered-By", plain
+	case "X-Real-Ip", "x-real-ip":
+		return "X-Real-Ip", routing
+	case "X-Request-Id", "x-request-id":
+		return "X-Request-Id", plain
+	case "X-Requested-With", "x-requested-with":
+		return "X-Requested-With", plain
+	case "X-Serverless-Authorization", "x-serverless-authorization":
+		return "X-Serverless-Authorization", routing
+	case "X-Xss-Protection", "x-xss-protection":
+		return "X-Xss-Protection", plain
 	}
-	const spaces = 0x2020202020202020
-	low := uint64(0) // bit 5 or 6 of a byte is set in all that are not control characters, and in no other below 0x80
-	for i := 0; i < 3 && 8*i+8 <= n; i++ {
-		x := word(s[8*i : 8*i+8])
-		low |= spaces &^ (x | x>>1)
-		w[i] = x | spaces
-	}
-	x := word(s[n-8:])
-	low |= spaces &^ (x | x>>1)
-	w[3] = x | spaces
-	return w, low == 0
+	return "", plain
 }
-
-// word is eight bytes at once.
-func word(t string) uint64 {
-	_ = t[7]
-	return uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
-		uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
-}
-
-// tabulate makes the table.
-func tabulate(kinds map[kind][]string) *nameTable {
-	t := new(nameTable)
-	for k, keys := range kinds {
-		for _, key := range keys {
-			i := t.place(key)
-			for t.places[i] != 0 {
-				i = (i + 1) % uint32(len(t.places))
-			}
-			lower, _ := lowered(key)
-			t.names = append(t.names, fieldName{lower: lower, key: key, kind: k, number: uint8(len(t.names))})
-			t.places[i] = uint8(len(t.names))
-		}
-	}
-	return t
-}
-
-// maxNames is how many names the table may have: block notes in two words which of them a head holds.
-const maxNames = 128
-
-var names = tabulate(map[kind][]string{
-	plain: {
-		"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Accept-Ranges",
-		"Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
-		"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
-		"Access-Control-Request-Headers", "Access-Control-Request-Method", "Age", "Allow", "Alt-Svc", "Baggage",
-		"Content-Disposition", "Content-Language", "Content-Location", "Content-Security-Policy", "Dnt",
-		"Early-Data", "Etag", "Expires", "From", "Grpc-Message", "Grpc-Status", "Last-Modified", "Link", "Origin",
-		"Priority", "Referer", "Referrer-Policy", "Retry-After", "Sec-Ch-Ua", "Sec-Ch-Ua-Mobile",
-		"Sec-Ch-Ua-Platform", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User",
-		"Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Sec-Websocket-Key", "Sec-Websocket-Protocol",
-		"Sec-Websocket-Version", "Server", "Server-Timing", "Strict-Transport-Security", "Traceparent", "Tracestate",
-		"Upgrade-Insecure-Requests", "User-Agent", "Vary", "Warning", "X-Cloud-Trace-Context",
-		"X-Content-Type-Options", "X-Frame-Options", "X-Powered-By", "X-Request-Id", "X-Requested-With",
-		"X-Xss-Protection",
-	},
-	routing: {
-		"Authorization", "Cache-Control", "Cdn-Loop", "Content-Encoding", "Content-Range", "Content-Type", "Cookie",
-		"Forwarded", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Location",
-		"Max-Forwards", "Pragma", "Proxy-Authenticate", "Proxy-Authorization", "Range", "Set-Cookie", "Via",
-		"Www-Authenticate", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip",
-		"X-Serverless-Authorization",
-	},
-	date:             {"Date"},
-	host:             {"Host"},
-	contentLength:    {"Content-Length"},
-	transferEncoding: {"Transfer-Encoding"},
-	connection:       {"Connection"},
-	upgrade:          {"Upgrade"},
-	expect:           {"Expect"},
-	trailer:          {"Trailer"},
-	te:               {"Te"},
-	keepAlive:        {"Keep-Alive"},
-	hopByHop: {
-		"Http2-Settings", "Proxy-Connection",
-	},
-})

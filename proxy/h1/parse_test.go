@@ -139,29 +139,6 @@ func TestCanonical_AgreesWithNetHTTP(t *testing.T) {
 	}
 }
 
-func TestNames_EachIsFoundInEverySpelling(t *testing.T) {
-	t.Parallel()
-	for _, n := range names.names {
-		for _, name := range []string{n.key, strings.ToLower(n.key), strings.ToUpper(n.key)} {
-			if key, k, known := spelled(name); key != http.CanonicalHeaderKey(name) || k != n.kind || !known {
-				t.Errorf("%s is %s, of kind %d, %v", name, key, k, known)
-			}
-		}
-		for i := range n.key {
-			for b := range 256 {
-				other := []byte(n.key)
-				other[i] = byte(b)
-				if _, _, known := spelled(string(other)); known != strings.EqualFold(string(other), n.key) {
-					t.Errorf("%q is known: %v", other, known)
-				}
-			}
-		}
-		if n.number >= maxNames || len(n.key) > maxName {
-			t.Errorf("no place for %s", n.key)
-		}
-	}
-}
-
 func TestBlock_RepeatedFieldsAreKeptInOrder(t *testing.T) {
 	t.Parallel()
 	r, err := readRequest("GET / HTTP/1.1\r\nHost: x\r\nAccept: 1\r\nX-Own: 1\r\naccept: 2\r\nx-own: 2\r\nACCEPT: 3\r\nX-OWN: 3\r\n\r\n")
