@@ -3,7 +3,10 @@ package strict
 import (
 	"crypto/sha1"
 	"encoding/base64"
+	"fmt"
 	"io"
+	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -278,6 +281,67 @@ func TestHTTP2_AWebSocketEndsWith1001WhenTheProcessStops(t *testing.T) {
 	if code := p.Wait(10 * time.Second); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// Hundreds of WebSockets end in every way there is, and leave neither a connection nor a request behind.
+func TestHTTP2_WebSocketsLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	raw := sockets(t, "", func(r backend.Request, c *backend.Conn) {
+		_, _ = c.In.Peek(1) // until the client says anything, or ends
+		if strings.HasPrefix(r.Head, "GET /reset") {
+			_ = c.Conn.(*net.TCPConn).SetLinger(0)
+		}
+		if strings.HasPrefix(r.Head, "GET /echo") {
+			_, _ = io.Copy(c, c.In)
+		}
+	})
+	p := startOffering(t, raw.Target())
+	before := descriptors(t, p.PID())
+	for range 3 {
+		c := dialFramed(t, p.Address)
+		streams := map[uint32]string{}
+		for i := range 200 {
+			path := []string{"/echo", "/echo", "/bye", "/reset"}[i%4]
+			stream := c.open(connecting(path)...)
+			c.head(t, stream)
+			streams[stream] = path
+		}
+		for stream, path := range streams {
+			switch {
+			case path == "/echo" && stream%8 == 1:
+				_ = c.WriteRSTStream(stream, http2.ErrCodeCancel)
+			case path == "/echo":
+				_ = c.WriteData(stream, true, []byte(text("bye", true)))
+			default:
+				_ = c.WriteData(stream, false, []byte(text("bye", true)))
+			}
+		}
+		if got := c.fetch("/none"); got.status != "502" { // a switch that nobody asked for
+			t.Errorf("the connection's next request: %v", got)
+		}
+		_ = c.Close()
+	}
+	await.Until(t, "all connections are closed", func() bool { return descriptors(t, p.PID()) <= before+2 })
+	began := time.Now()
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(10 * time.Second); code != 0 || time.Since(began) > 5*time.Second {
+		t.Errorf("exit code %d after %v", code, time.Since(began))
+	}
+	for _, line := range p.Lines() {
+		if line.String("message") == "stopped" && (line.Fields["cut_requests"] != 0.0 || line.Fields["cut_tunnels"] != 0.0) {
+			t.Errorf("left behind: %v", line.Fields)
+		}
+	}
+}
+
+// descriptors is how many files and sockets a process has open.
+func descriptors(t *testing.T, pid int) int {
+	t.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Skip("no /proc")
+	}
+	return len(open)
 }
 
 // A WebSocket over HTTP/2 is traced as what it is on each side.
