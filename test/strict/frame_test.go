@@ -177,6 +177,12 @@ func dialFramed(t *testing.T, address string) *framed {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return speakFramed(t, conn)
+}
+
+// speakFramed says the preface on a connection, which it closes when the test ends.
+func speakFramed(t *testing.T, conn net.Conn) *framed {
+	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(await.Limit))
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
