@@ -52,9 +52,11 @@ func (t *tunnels) end() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = true
+	var all sync.WaitGroup
 	for n := range t.open {
-		n.finish()
+		all.Go(n.finish) // each may have to wait for its client to take the frame
 	}
+	all.Wait()
 	return len(t.open)
 }
 

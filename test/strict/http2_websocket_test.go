@@ -373,6 +373,24 @@ func TestHTTP2_AWebSocketIsTraced(t *testing.T) {
 	}
 }
 
+// Clients that take nothing, not even a close frame, do not hold up a process that stops.
+func TestHTTP2_ShutWindowsDoNotHoldUpAStop(t *testing.T) {
+	t.Parallel()
+	raw := sockets(t, "", echo)
+	p := startOffering(t, raw.Target(), "LB_DRAIN_TIMEOUT=20s")
+	c := dialFramed(t, p.Address)
+	_ = c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	for range 20 {
+		c.head(t, c.open(connecting("/")...))
+	}
+	began := time.Now()
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(await.Limit); code != 0 || time.Since(began) > 10*time.Second {
+		t.Errorf("exit code %d after %v", code, time.Since(began))
+	}
+	t.Logf("gone after %v", time.Since(began))
+}
+
 // Only a switch opens a stream. What a backend says else is its answer, unless it would look like one.
 func TestHTTP2_OnlyASwitchOpensAWebSocket(t *testing.T) {
 	t.Parallel()
