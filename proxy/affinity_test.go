@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -281,7 +282,7 @@ func BenchmarkAffinityVerify(b *testing.B) {
 }
 
 func FuzzAffinity_VerifyTakesOnlyOurs(f *testing.F) {
-	a := affinityOf(f)
+	a := affinityOf(f, "LB_AFFINITY_SECRET="+rand.Text()) // else what an earlier run issued is ours, too
 	ring := a.ring(time.Now())
 	ours, _ := issue(f, a, "blue", time.Now())
 	f.Add(ours)
