@@ -57,14 +57,18 @@ func (c *conn) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		tcp.SetKeepAlive(true) // nothing else notices a peer that vanished; listeners may have it off, as it costs four calls
 	}
 	glued := append([]byte(nil), x.in.bytes()...)
+	x.in = input{from: c} // a tunnel lasts, and has no use for the buffer
 	t := &Tunnel{Conn: c.c, conn: c}
-	r := bufio.NewReaderSize(io.MultiReader(&leftover{glued}, t), max(4<<10, len(glued)))
+	r := bufio.NewReaderSize(io.MultiReader(&leftover{glued}, t), max(smallPiece, len(glued)))
 	if len(glued) > 0 {
 		r.Peek(len(glued))
 	}
 	c.server.enterTunnel(c)
-	return t, bufio.NewReadWriter(r, bufio.NewWriter(t)), nil
+	return t, bufio.NewReadWriter(r, bufio.NewWriterSize(t, smallPiece)), nil
 }
+
+// smallPiece is enough for whoever uses Hijack's buffers only for what came behind the request.
+const smallPiece = 512
 
 // leftover yields bytes once.
 type leftover struct{ b []byte }

@@ -17,6 +17,9 @@ func (l *link) switched() (*http.Response, error) {
 		l.release()
 	}
 	l.c.SetDeadline(time.Time{})
+	if l.out = nil; l.in.buffered() == 0 {
+		l.in = input{from: l} // a tunnel lasts, and has no use for the buffers
+	}
 	return &http.Response{
 		Status: "101 Switching Protocols", StatusCode: http.StatusSwitchingProtocols,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
