@@ -121,16 +121,20 @@ func (x *exchange) request(ctx context.Context, r *http.Request, secure bool) *h
 		host = x.call.Host
 	}
 	header := make(http.Header, len(r.Header)+len(x.call.Fields))
+	values := make([]string, 0, len(r.Header)+len(x.call.Fields)) // room for nearly all of them, in one piece
 	for k, v := range r.Header {
 		if k != "Expect" {
-			header[k] = append([]string(nil), v...)
+			n := len(values)
+			values = append(values, v...)
+			header[k] = values[n:len(values):len(values)]
 		}
 	}
 	for _, f := range x.call.Fields {
 		if f.Value == "" {
 			delete(header, f.Name)
 		} else {
-			header[f.Name] = []string{f.Value}
+			values = append(values, f.Value)
+			header[f.Name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
 	if header["User-Agent"] == nil {
@@ -325,6 +329,13 @@ type streamError struct {
 
 // Error is there to be an error; the fields say what happened.
 func (e streamError) Error() string { return "stream reset" }
+
+// IsReset reports whether an exchange failed because the backend reset its stream. Its connection, and others on it, may
+// live on.
+func IsReset(err error) bool {
+	var reset streamError
+	return errors.As(err, &reset)
+}
 
 // refusedStream is the code of a stream that was not processed (RFC 9113 section 8.7).
 const refusedStream = 7
