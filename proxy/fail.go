@@ -18,12 +18,9 @@ func (x *exchange) fail(end ending, cause error) bool {
 	if end.status == statusClientGone || x.started {
 		return true
 	}
-	if x.record.RequestID == "" {
-		x.record.RequestID = randomID()
-	}
 	h := x.w.Header()
 	clear(h)
-	h["X-Request-Id"] = []string{x.record.RequestID}
+	h["X-Request-Id"] = []string{x.errorID()}
 	x.started = true
 	if x.grpc {
 		x.failGRPC(h, end.status)
@@ -72,6 +69,14 @@ func (x *exchange) failGRPC(h http.Header, status int) {
 	h["Grpc-Status"] = []string{code}
 	h["Grpc-Message"] = []string{"request id: " + x.record.RequestID}
 	x.w.WriteHeader(http.StatusOK)
+}
+
+// errorID is the id of a request that failed, made now if it has none.
+func (x *exchange) errorID() string {
+	if x.record.RequestID == "" {
+		x.record.RequestID = randomID()
+	}
+	return x.record.RequestID
 }
 
 // randomID is 128 random bits in hexadecimal.

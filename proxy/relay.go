@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/h2"
 )
 
 // relayBuffers hold what is on its way from a backend to a client when it can't be moved without copying.
@@ -117,7 +118,8 @@ func relayError(read, write error) *h1.Error {
 	return &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Err: read}
 }
 
-// cut ends an answer that can't be finished so that the client notices.
+// cut ends an answer that can't be finished so that the client notices: with an end that is none, or, when a gRPC call's
+// backend is gone, with the status that says so.
 func (x *exchange) cut(ep *endpoint, e *h1.Error) {
 	end := endingOf(e)
 	x.record.Ended, x.record.Detail = end.who+"/body", e.Error()
@@ -127,7 +129,20 @@ func (x *exchange) cut(ep *endpoint, e *h1.Error) {
 		x.record.Status = statusClientGone
 	}
 	x.p.service.release(ep, x.trial)
+	if x.grpc && blame(e) && !e.Timeout && !h2.IsReset(e) {
+		x.cutCall()
+		return
+	}
 	panic(http.ErrAbortHandler)
+}
+
+// cutCall ends a gRPC call whose answer has begun. A reset stream would be INTERNAL to its client: a fault, where this one
+// may be over at the next call.
+func (x *exchange) cutCall() {
+	x.record.GRPC = unavailable
+	h := x.w.Header()
+	h[http.TrailerPrefix+"Grpc-Status"] = []string{unavailable}
+	h[http.TrailerPrefix+"Grpc-Message"] = []string{"request id: " + x.errorID()}
 }
 
 // unavailable is the gRPC status by which a backend says that it can't serve now.
