@@ -94,6 +94,9 @@ func (x *exchange) failed(ep *endpoint, e *h1.Error, began time.Time) bool {
 	if x.class == notSent && s.holds(now) {
 		faulty = false // it is still starting
 	}
+	if x.upgrade && e.Outcome != h1.NotSent && s.overHTTP2(ep) {
+		faulty = false // who speaks HTTP/2 alone can't be upgraded, and clients must not turn others away from it by asking
+	}
 	if faulty {
 		x.happened(s.report(ep, false, began, now))
 	}

@@ -69,17 +69,24 @@ func server(b discovery.Backend) discovery.Backend {
 
 // upstreamFor says which of the endpoint's two transports a request takes: gRPC goes over HTTP/2, upgrades never do.
 func (s *service) upstreamFor(ep *endpoint, x *exchange) upstream {
-	protocol := ep.server.Protocol
-	if protocol == config.Auto || protocol == "" {
-		protocol = s.cfg.Protocol
-	}
-	switch {
-	case x.upgrade || protocol == config.HTTP1:
-		return ep.http1
-	case protocol == config.H2 || protocol == config.H2C || x.grpc:
+	if !x.upgrade && (s.overHTTP2(ep) || x.grpc && s.protocol(ep) != config.HTTP1) {
 		return ep.http2
 	}
 	return ep.http1
+}
+
+// protocol is what an endpoint's target asks for, or else LB_PROTOCOL.
+func (s *service) protocol(ep *endpoint) config.Protocol {
+	if p := ep.server.Protocol; p != config.Auto && p != "" {
+		return p
+	}
+	return s.cfg.Protocol
+}
+
+// overHTTP2 reports whether an endpoint is said to speak HTTP/2.
+func (s *service) overHTTP2(ep *endpoint) bool {
+	p := s.protocol(ep)
+	return p == config.H2 || p == config.H2C
 }
 
 // answered notes that a response head came from the endpoint.

@@ -169,6 +169,27 @@ func TestWebSocket_OtherUpgradesAreNotTunnelled(t *testing.T) {
 	wantStatus(t, get(t, newClient(t), p.URL("/")), http.StatusBadGateway)
 }
 
+func TestWebSocket_AskingABackendOfHTTP2ForOneDoesNotEjectIt(t *testing.T) {
+	t.Parallel()
+	settings := func(backend.Request) string { return "\x00\x00\x00\x04\x00\x00\x00\x00\x00" }
+	var targets []string
+	for _, name := range []string{"a", "b"} {
+		raw := backend.StartScript(t, name, settings)
+		targets = append(targets, backend.Target("h2c://"+raw.Address, name))
+	}
+	p := pillion.Start(t, "LB_BACKENDS="+strings.Join(targets, ";"), "LB_EJECT_ERRORS=2")
+	for range 20 {
+		c := wire.Dial(t, p.Address)
+		c.Get("/", handshake...)
+		if r, _ := c.Response("GET"); r.StatusCode != http.StatusBadGateway {
+			t.Fatalf("status %d", r.StatusCode)
+		}
+	}
+	if n := count(p, saying("backend ejected", "")); n > 0 {
+		t.Errorf("%d ejections", n)
+	}
+}
+
 // A tunnel ends with a close frame of status 1001 when the process is told to go.
 func TestWebSocket_EndsWith1001WhenTheProcessStops(t *testing.T) {
 	t.Parallel()
