@@ -171,10 +171,12 @@ func TestWebSocket_OtherUpgradesAreNotTunnelled(t *testing.T) {
 
 func TestWebSocket_AskingABackendOfHTTP2ForOneDoesNotEjectIt(t *testing.T) {
 	t.Parallel()
-	settings := func(backend.Request) string { return "\x00\x00\x00\x04\x00\x00\x00\x00\x00" }
 	var targets []string
 	for _, name := range []string{"a", "b"} {
-		raw := backend.StartScript(t, name, settings)
+		raw := backend.StartRaw(t, name, func(c *backend.Conn) {
+			_, _ = c.ReadRequest()
+			_, _ = io.WriteString(c, "\x00\x00\x00\x04\x00\x00\x00\x00\x00") // an empty SETTINGS frame
+		})
 		targets = append(targets, backend.Target("h2c://"+raw.Address, name))
 	}
 	p := pillion.Start(t, "LB_BACKENDS="+strings.Join(targets, ";"), "LB_EJECT_ERRORS=2")
