@@ -12,6 +12,9 @@
 // the writer (writer.go, writerhead.go), which writes a small answer at once when the handler returns. Large bodies of
 // known length go from socket to socket (splice.go).
 //
+// A tunnel is the caller's, who relays it by an Inlet and an Outlet for each direction (stream.go): bytes are read and
+// written in the poller's callbacks too, into borrowed buffers (lent.go), or moved by the kernel (pipe.go).
+//
 // A small GET is two reads and two writes, three allocations, and the poller's share.
 //
 // # Goroutines
