@@ -60,6 +60,7 @@ type view struct {
 	body   *replay
 	offset int
 	closed atomic.Bool
+	last   io.Closer // the client's body, once there is to be no other attempt; guarded by the body's mutex
 }
 
 // Read reads what earlier attempts left first, then the client.
@@ -74,6 +75,9 @@ func (v *view) Read(p []byte) (int, error) {
 		return n, err
 	}
 	n, err := b.source.Read(p)
+	if err != nil && err != io.EOF && v.closed.Load() {
+		err = io.ErrClosedPipe // our own doing, or too late to matter
+	}
 	return v.take(p[:n], err)
 }
 
@@ -122,12 +126,30 @@ func (v *view) take(p []byte, err error) (int, error) {
 	return len(p), err
 }
 
-// Close ends the view. The client's body stays open for the next attempt.
+// Close ends the view. The client's body stays open for the next attempt, if there may be one; else a read in progress
+// ends as well.
 func (v *view) Close() error {
 	v.body.mu.Lock()
-	defer v.body.mu.Unlock()
 	v.closed.Store(true)
+	source := v.last
+	v.body.mu.Unlock()
+	if source != nil {
+		source.Close()
+	}
 	return nil
+}
+
+// settle says that there will be no other attempt. Whoever closed the view before, for the connection was lost, waits for
+// his read to end.
+func (v *view) settle() {
+	v.body.mu.Lock()
+	source := v.body.source
+	v.last = source
+	closed := v.closed.Load()
+	v.body.mu.Unlock()
+	if closed && source != nil {
+		source.Close()
+	}
 }
 
 // Len is how much of the body is in memory when that is all of it, else 0: a transport sends such a body together with

@@ -36,6 +36,9 @@ func (x *exchange) relay(ep *endpoint, resp *http.Response) {
 	}
 	x.record.Status = resp.StatusCode
 	x.started = true
+	if x.grpc && x.view != nil {
+		x.view.settle()
+	}
 	if passer != nil {
 		passer.WriteHeaderFrom(resp.StatusCode, from)
 	} else {
@@ -129,7 +132,8 @@ func (x *exchange) cut(ep *endpoint, e *h1.Error) {
 		x.record.Status = statusClientGone
 	}
 	x.p.service.release(ep, x.trial)
-	if x.grpc && blame(e) && !e.Timeout && !h2.IsReset(e) {
+	web := strings.HasPrefix(first(x.r.Header, "Content-Type"), "application/grpc-web") // whose trailers are in its body
+	if x.grpc && !web && blame(e) && !e.Timeout && !h2.IsReset(e) {
 		x.cutCall()
 		return
 	}
