@@ -35,12 +35,62 @@ const connectFeatures = `features:
 
 // The suite starts a server under test many times over, which is this test binary with these variables: the reference
 // server, and the program in front of it.
+// The third variable says what happens to the backends meanwhile.
 const (
 	referenceVariable = "PILLION_CONNECT_REFERENCE"
 	programVariable   = "PILLION_CONNECT_PROGRAM"
+	unrestVariable    = "PILLION_CONNECT_UNREST"
 )
 
 func TestConnect_EveryCasePasses(t *testing.T) {
+	out, err := runConnect(t, calm)
+	score := connectScore(out)
+	if err != nil || !strings.HasSuffix(score, " 0 failed") {
+		t.Errorf("%v: %s\n%s", err, score, out)
+	}
+	t.Log("Connect conformance: ", score)
+}
+
+func TestConnect_EveryCasePassesWhileBackendsChange(t *testing.T) {
+	out, err := runConnect(t, changes)
+	if score := connectScore(out); err != nil || !strings.HasSuffix(score, " 0 failed") {
+		t.Errorf("%v: %s\n%s", err, score, out)
+	}
+}
+
+// mostHit is how many calls the deaths can have hit: one server for each protocol's version and more, of each of which one
+// backend dies, and four calls at a time.
+const mostHit = 60
+
+// TestConnect_ABackendsDeathEndsItsCallsOnly kills a backend of each server under test. A case whose call was on it says
+// so, or is told at its deadline only (see traffic.judge); all others pass.
+func TestConnect_ABackendsDeathEndsItsCallsOnly(t *testing.T) {
+	out, _ := runConnect(t, death)
+	score := connectScore(out)
+	if score == "" {
+		t.Fatalf("no score:\n%s", out)
+	}
+	cases := strings.Split(out, "FAILED: ")[1:]
+	for _, c := range cases {
+		c, _, _ = strings.Cut(c, "\n\n")
+		if !strings.Contains(strings.ToLower(c), "unavailable") && !strings.Contains(c, "timed out waiting") {
+			t.Errorf("failed, but not because its backend was gone: %s", c)
+		}
+	}
+	t.Logf("Connect conformance with deaths: %s", score)
+	if len(cases) > mostHit {
+		t.Errorf("%d cases failed", len(cases))
+	}
+}
+
+// connectScore is the suite's own count.
+func connectScore(out string) string {
+	return regexp.MustCompile(`(?m)^(\d+) passed, (\d+) failed`).FindString(out)
+}
+
+// runConnect runs the suite, or some of its cases, and returns what it printed.
+func runConnect(t *testing.T, u unrest, args ...string) (string, error) {
+	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"connectconformance", "referenceserver"} {
 		install := exec.Command("go", "install", "connectrpc.com/conformance/cmd/"+name+"@"+connectVersion)
@@ -57,15 +107,12 @@ func TestConnect_EveryCasePasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "connectconformance"),
-		"--mode", "server", "--conf", features, "-p", "4", "--max-servers", "2", "--", self)
-	cmd.Env = append(os.Environ(), referenceVariable+"="+filepath.Join(dir, "referenceserver"), programVariable+"="+pillion.Path)
+	args = append([]string{"--mode", "server", "--conf", features, "-p", "4", "--max-servers", "2"}, args...)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "connectconformance"), append(args, "--", self)...)
+	cmd.Env = append(os.Environ(), referenceVariable+"="+filepath.Join(dir, "referenceserver"), programVariable+"="+pillion.Path,
+		unrestVariable+"="+string(u))
 	out, err := cmd.CombinedOutput()
-	score := regexp.MustCompile(`(?m)^(\d+) passed, (\d+) failed`).FindString(string(out))
-	if err != nil || !strings.HasSuffix(score, " 0 failed") {
-		t.Errorf("%v: %s\n%s", err, score, out)
-	}
-	t.Log("Connect conformance: ", score)
+	return string(out), err
 }
 
 // runConnectServer is the side of the server under test. It returns only in a process that is none.
@@ -80,33 +127,30 @@ func runConnectServer() {
 	os.Exit(0)
 }
 
-// serveConnect passes the suite's question on to the reference server and answers with the program's port instead.
+// serveConnect passes the suite's question on to reference servers and answers with the program's port instead.
 func serveConnect() error {
 	question, err := readMessage(os.Stdin)
 	if err != nil {
 		return err
 	}
-	reference := exec.Command(os.Getenv(referenceVariable), "-bind", "127.0.0.1")
-	reference.Stdin, reference.Stderr = bytes.NewReader(message(question)), os.Stderr
-	answer, err := reference.StdoutPipe()
+	u := unrest(os.Getenv(unrestVariable))
+	var references []*exec.Cmd
+	var targets []string
+	for range u.backends() {
+		reference, target, err := startReference(question)
+		if err != nil {
+			return err
+		}
+		defer end(reference)
+		references, targets = append(references, reference), append(targets, target)
+	}
+	list, err := publish(targets)
 	if err != nil {
 		return err
-	}
-	if err := reference.Start(); err != nil {
-		return err
-	}
-	defer end(reference)
-	reply, err := readMessage(answer)
-	if err != nil {
-		return err
-	}
-	scheme := "http"
-	if field(question, 2) == 2 { // http_version of ServerCompatRequest: HTTP_VERSION_2
-		scheme = "h2c"
 	}
 	program := exec.Command(os.Getenv(programVariable))
 	program.Env = []string{"LB_LISTEN=127.0.0.1:0", "LB_LOG_FORMAT=json", "LB_ACCESS_LOG=off", "LB_DRAIN_DELAY=0s", "LB_EJECT_ERRORS=0",
-		"LB_EJECT_RATE=0", fmt.Sprintf("LB_BACKENDS=%s://127.0.0.1:%d", scheme, field(reply, 2))}
+		"LB_EJECT_RATE=0", list.environment()}
 	port, err := startProgram(program)
 	if err != nil {
 		return err
@@ -119,8 +163,31 @@ func serveConnect() error {
 	if _, err := os.Stdout.Write(message(own)); err != nil {
 		return err
 	}
-	<-stop
+	u.unsettle(stop, list, references)
 	return nil
+}
+
+// startReference starts a reference server and returns it as an item of LB_BACKENDS, too.
+func startReference(question []byte) (*exec.Cmd, string, error) {
+	reference := exec.Command(os.Getenv(referenceVariable), "-bind", "127.0.0.1")
+	reference.Stdin, reference.Stderr = bytes.NewReader(message(question)), os.Stderr
+	answer, err := reference.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := reference.Start(); err != nil {
+		return nil, "", err
+	}
+	reply, err := readMessage(answer)
+	if err != nil {
+		end(reference)
+		return nil, "", err
+	}
+	scheme := "http"
+	if field(question, 2) == 2 { // http_version of ServerCompatRequest: HTTP_VERSION_2
+		scheme = "h2c"
+	}
+	return reference, fmt.Sprintf("%s://127.0.0.1:%d", scheme, field(reply, 2)), nil
 }
 
 // startProgram returns the port that the program says it listens on.

@@ -49,16 +49,18 @@ func runInteropCase() {
 	os.Exit(1)
 }
 
-// serveInterop serves grpc-go's interoperability service, which says in x-deadline-seen how much time a unary call
-// had left.
+// sayDeadline says in x-deadline-seen how much time a unary call had left.
+func sayDeadline(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if at, ok := ctx.Deadline(); ok {
+		_ = grpc.SetHeader(ctx, metadata.Pairs("x-deadline-seen", time.Until(at).String()))
+	}
+	return next(ctx, req)
+}
+
+// serveInterop serves grpc-go's interoperability service.
 func serveInterop(t *testing.T, l net.Listener) *grpc.Server {
 	t.Helper()
-	s := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-		if at, ok := ctx.Deadline(); ok {
-			_ = grpc.SetHeader(ctx, metadata.Pairs("x-deadline-seen", time.Until(at).String()))
-		}
-		return next(ctx, req)
-	}))
+	s := grpc.NewServer(grpc.UnaryInterceptor(sayDeadline))
 	testgrpc.RegisterTestServiceServer(s, interop.NewTestServer())
 	done := make(chan struct{})
 	go func() {
@@ -96,17 +98,25 @@ func TestInterop_WithoutABackendACallIsUnavailable(t *testing.T) {
 
 func runCase(t *testing.T, name, address string) {
 	t.Helper()
+	if err := playCase(t.Context(), name, address); err != nil {
+		t.Error(err)
+	}
+}
+
+// playCase runs a case in a process of its own and returns what it says when it fails.
+func playCase(ctx context.Context, name, address string) error {
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	cmd := exec.CommandContext(t.Context(), self)
+	cmd := exec.CommandContext(ctx, self)
 	cmd.Env = []string{caseVariable + "=" + name, addressVariable + "=" + address}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
-		t.Errorf("%v: %s", err, strings.TrimSpace(out.String()))
+		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(out.String()))
 	}
+	return nil
 }
 
 // runInProcess is for cases of our own, which return their errors.

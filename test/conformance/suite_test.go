@@ -17,7 +17,8 @@ import (
 var pillion *binary.Binary
 
 func TestMain(m *testing.M) {
-	runInteropCase() // neither returns where this process is to be a part of a suite
+	runInteropCase() // none of these returns where this process is to be a part of a suite
+	runInteropService()
 	runConnectServer()
 	os.Exit(run(m))
 }
