@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // fail answers with an error of our own: its status, the request's id, and nothing of what happened inside. A gRPC
@@ -66,6 +67,9 @@ func (x *exchange) failGRPC(h http.Header, status int) {
 	}
 	x.record.GRPC = code
 	h["Content-Type"] = []string{"application/grpc"}
+	if asked := first(x.r.Header, "Content-Type"); strings.HasPrefix(asked, "application/grpc-web") {
+		h["Content-Type"] = []string{asked}
+	}
 	h["Grpc-Status"] = []string{code}
 	h["Grpc-Message"] = []string{"request id: " + x.record.RequestID}
 	x.w.WriteHeader(http.StatusOK)
