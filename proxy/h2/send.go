@@ -245,13 +245,16 @@ type requestBody struct {
 	x       *exchange
 	from    *http.Request // whose trailers are there at the end of its body, those that it did not announce among them
 	trailer http.Header   // of what is sent; nil where none can come
+	reading atomic.Bool
 }
 
 // Read is called when what was read before is with the backend; between two calls, and from the last one until all is
 // written, the stall timeout runs.
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.x.moved(b.x.upload)
+	b.reading.Store(true)
 	n, err := b.source.Read(p)
+	b.reading.Store(false)
 	if err == io.EOF && b.trailer != nil {
 		b.x.copyTrailer(b.trailer, b.from)
 	}
@@ -268,8 +271,21 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the body of the client's request.
-func (b *requestBody) Close() error { return b.source.Close() }
+// Close closes the body of the client's request. While it is being read, only a lost stream or connection is a reason for
+// net/http to close it, and RoundTrip would then wait for that read, which lasts until the client says something: a quiet
+// caller would not hear that the backend died. The end of the context spares it the wait, but would also take the place
+// of the true cause if it came first.
+func (b *requestBody) Close() error {
+	if b.reading.Load() && !b.x.begun.Load() {
+		time.AfterFunc(afterCause, func() { b.x.cancel(errLost) })
+	}
+	return b.source.Close()
+}
+
+// afterCause is what RoundTrip has to see why its stream was lost before the context ends.
+const afterCause = 10 * time.Millisecond
+
+var errLost = errors.New("stream lost")
 
 // body is a response body whose errors are typed.
 type body struct {

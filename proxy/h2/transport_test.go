@@ -67,6 +67,48 @@ func TestTransport_AnAnswerMayEndBeforeItsRequest(t *testing.T) {
 	}
 }
 
+// A caller who is waiting for an answer and has nothing to say hears that his backend died, and why his stream was reset.
+func TestTransport_AQuietCallerHearsThatTheBackendDied(t *testing.T) {
+	t.Parallel()
+	type conn struct{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{
+		Protocols:   new(http.Protocols),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, conn{}, c) },
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/dies" {
+				r.Context().Value(conn{}).(net.Conn).Close()
+				return
+			}
+			panic(http.ErrAbortHandler)
+		}),
+	}
+	s.Protocols.SetUnencryptedHTTP2(true)
+	go s.Serve(l)
+	defer s.Close()
+	transport := &Transport{Address: l.Addr().String()}
+	defer transport.CloseIdle()
+	for path, reset := range map[string]bool{"/dies": false, "/resets": true} {
+		body := stubborn{make(chan struct{})}
+		defer close(body.end)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, "POST", "http://app.example"+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength = -1
+		_, err = transport.Send(r, &h1.Call{Body: body})
+		e, _ := err.(*h1.Error)
+		if e == nil || e.Outcome != h1.NoAnswer || e.Client != h1.NoFault || e.Timeout || IsReset(e.Err) != reset || ctx.Err() != nil {
+			t.Errorf("%s: %+v, %v", path, e, ctx.Err())
+		}
+	}
+}
+
 func TestTransport_ACancelledRequestIsTheClientsDoing(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{})
