@@ -279,7 +279,7 @@ func (l *traffic) judge(t *testing.T, died time.Time) {
 			continue
 		}
 		hit++
-		known := strings.Contains(a.err.Error(), "Unavailable") || a.what == "a case" && strings.Contains(a.err.Error(), "DeadlineExceeded")
+		known := strings.Contains(a.err.Error(), "Unavailable")
 		if !known || a.began.After(died.Add(noticed)) {
 			t.Errorf("%s that began %v after the death: %v", a.what, a.began.Sub(died), a.err)
 		}
