@@ -58,17 +58,21 @@ func TestConnect_EveryCasePassesWhileBackendsChange(t *testing.T) {
 	}
 }
 
+// allConnect is how many cases there are.
+const allConnect = 1182
+
 // mostHit is how many calls the deaths can have hit: one server for each protocol's version and more, of each of which one
 // backend dies, and four calls at a time.
 const mostHit = 60
 
 // TestConnect_ABackendsDeathEndsItsCallsOnly kills a backend of each server under test. A case whose call was on it says
-// so, or is told at its deadline only (see traffic.judge); all others pass.
+// so, soon enough for the suite to end; all others pass.
 func TestConnect_ABackendsDeathEndsItsCallsOnly(t *testing.T) {
 	out, _ := runConnect(t, death)
 	score := connectScore(out)
-	if score == "" {
-		t.Fatalf("no score:\n%s", out)
+	var passed, failed int
+	if _, err := fmt.Sscanf(score, "%d passed, %d failed", &passed, &failed); err != nil || passed+failed < allConnect {
+		t.Fatalf("%s of %d: %v\n%s", score, allConnect, err, out)
 	}
 	cases := strings.Split(out, "FAILED: ")[1:]
 	for _, c := range cases {
@@ -76,7 +80,7 @@ func TestConnect_ABackendsDeathEndsItsCallsOnly(t *testing.T) {
 		if !strings.Contains(c, "PROTOCOL_GRPC/") { // what another protocol's client makes of a cut answer is its own affair
 			continue
 		}
-		if !strings.Contains(strings.ToLower(c), "unavailable") && !strings.Contains(c, "timed out waiting") {
+		if !strings.Contains(strings.ToLower(c), "unavailable") {
 			t.Errorf("failed, but not because its backend was gone: %s", c)
 		}
 	}
