@@ -8,9 +8,11 @@ import (
 	"time"
 )
 
+// Nobody waits for a client that waits for us, so while an exchange lasts somebody looks after it: first when it has
+// lasted for a while, then so often that a backend hears within 100 ms of a client who left. A look is one system call.
 const (
 	firstLook = 50 * time.Millisecond
-	nextLook  = 250 * time.Millisecond
+	nextLook  = 70 * time.Millisecond
 )
 
 // requestContext is the context of a request. Until somebody asks it for Done it costs nothing and is reused for the

@@ -10,18 +10,13 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// reach is how soon the end of one side is known to the other. The one exception is a client that leaves an event stream
-// over HTTP/1.1 on which nothing comes: nobody waits for its end, the program looks for it four times a second.
-const (
-	reach = 100 * time.Millisecond
-	look  = 250 * time.Millisecond
-)
+// reach is how soon the end of one side is known to the other.
+const reach = 100 * time.Millisecond
 
 // Who ends a connection.
 const (
 	clientsEnd  = ", the client's end"
 	backendsEnd = ", the backend's end"
-	quietLeave  = eventStream + clientsEnd
 )
 
 // TestHeld_LongConnectionsLeaveNothingBehind holds WebSockets, event streams over HTTP/1.1 and streams in both
@@ -113,11 +108,7 @@ func judgeEnds(t *testing.T, took map[string][]time.Duration) {
 		slices.Sort(all)
 		median, most := all[len(all)/2], all[len(all)-1]
 		t.Logf("%s: %d, median %v, 99th percentile %v, most %v", what, len(all), since(median), since(all[len(all)*99/100]), since(most))
-		limit := reach
-		if what == quietLeave {
-			limit = 2 * look
-		}
-		if median > limit {
+		if median > reach {
 			t.Errorf("%s reached the other side after %v", what, median)
 		}
 	}
