@@ -9,9 +9,9 @@ import (
 // roomyHeap is how far the heap may grow before garbage is collected at all. What lives of this program is two or three
 // MiB, and the runtime alone would collect at four: several times a second under load, each time at the cost of requests
 // that wait for it.
-const roomyHeap = 16 << 20
+const roomyHeap = 12 << 20
 
-// CollectLater makes the garbage collector begin at 16 MiB, or at a quarter of the memory limit where that is less. A heap
+// CollectLater makes the garbage collector begin at 12 MiB, or at a quarter of the memory limit where that is less. A heap
 // of which more than half of that lives is collected when it has doubled, as ever. A collector that GOGC has set is left
 // alone. It works by adjusting GOGC after each collection; a process calls it once, when its memory limit is set.
 func CollectLater() {

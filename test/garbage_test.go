@@ -21,13 +21,13 @@ func TestGarbage_IsCollectedSeldom(t *testing.T) {
 	p := pillion.Start(t, b, "GODEBUG=gctrace=1", "LB_ACCESS_LOG=off")
 	client := newClient(t)
 	large := strings.Repeat("x", 30<<10)
-	await.Until(t, "a collection begins at 12 MiB or more", func() bool {
+	await.Until(t, "a collection begins at 10 MiB or more", func() bool {
 		for range 20 {
 			request := newRequest(t, http.MethodGet, p.URL("/"), nil, "X-Large", large)
 			wantStatus(t, send(t, client, request), http.StatusOK)
 		}
 		for _, found := range goal.FindAllStringSubmatch(p.Printed(), -1) {
-			if mib, _ := strconv.Atoi(found[1]); mib >= 12 {
+			if mib, _ := strconv.Atoi(found[1]); mib >= 10 {
 				return true
 			}
 		}
