@@ -8,6 +8,7 @@
 // An ordinary run takes seconds. The flags ask for the whole:
 //
 //	go test -count=1 ./test/soak -run Held -soak 5m
+//	go test -count=1 ./test/soak -run Large -soak.body 10737418240
 //	go test -count=1 ./test/soak -run Cuts -soak.requests 1000000 -timeout 60m
 package soak
 
@@ -23,6 +24,7 @@ import (
 
 var (
 	lasting  = flag.Duration("soak", 2*time.Second, "how long the held connections stay open; from a minute on there are 2,000 of them")
+	large    = flag.Int64("soak.body", 64<<20, "how many bytes a large body has")
 	requests = flag.Int("soak.requests", 0, "how many requests with random cuts are sent; 0 is 20,000, or 8,000 under the race detector")
 )
 
