@@ -59,10 +59,11 @@ func (c *collector) adjust() {
 }
 
 // percentFor is the value of GOGC that lets a heap grow to floor: the runtime adds that much of what lives and of the
-// roots (Go's guide to the garbage collector, "GOGC").
+// roots, and the same part of the four MiB with which it begins whatever lives (Go's guide to the garbage collector, "GOGC").
 func percentFor(floor, live, roots uint64) int {
-	if live >= floor || live+roots == 0 {
+	if live >= floor {
 		return usualPercent
 	}
-	return max(usualPercent, int((floor-live)*100/(live+roots)))
+	most := floor * usualPercent / (4 << 20)
+	return int(max(usualPercent, min(most, (floor-live)*100/max(1, live+roots))))
 }

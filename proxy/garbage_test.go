@@ -10,9 +10,11 @@ func TestCollector_BeginsAtTheFloor(t *testing.T) {
 		{16 * mib, 16 * mib, mib}, {16 * mib, 100 * mib, 40 * mib}, {16 * mib, 0, 0},
 	} {
 		percent := percentFor(c.floor, c.live, c.roots)
-		next := c.live + (c.live+c.roots)*uint64(percent)/100 // what the runtime makes of it
-		usual := c.live + (c.live + c.roots)
-		if want := max(c.floor, usual); c.live > 0 && (next > want || next < want-want/50) || percent < usualPercent {
+		begins := func(percent int) uint64 { // what the runtime makes of it
+			return max(4*mib*uint64(percent)/100, c.live+(c.live+c.roots)*uint64(percent)/100)
+		}
+		next := begins(percent)
+		if want := max(c.floor, begins(usualPercent)); next > want || next < want-want/50 || percent < usualPercent {
 			t.Errorf("%+v: %d %% is %d, not %d", c, percent, next, want)
 		}
 	}
