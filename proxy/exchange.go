@@ -42,6 +42,7 @@ type exchange struct {
 	grpc       bool
 	repeatable bool
 	started    bool // the response head was handed to the writer
+	interim    bool // so was a 1xx, over HTTP/2: see header
 	deadline   time.Time
 
 	tried   [2 + maxFree + 10]*endpoint

@@ -53,7 +53,7 @@ func (x *exchange) translate(r *http.Request) bool {
 
 // accept says yes to the client in the words of HTTP/2, which knows no 101.
 func (x *exchange) accept(ep *endpoint, resp *http.Response) {
-	h := x.w.Header()
+	h := x.header()
 	copyResponse(h, resp.Header)
 	delete(h, "Content-Length")
 	delete(h, "Sec-Websocket-Accept")

@@ -19,7 +19,7 @@ func (x *exchange) fail(end ending, cause error) bool {
 	if end.status == statusClientGone || x.started {
 		return true
 	}
-	h := x.w.Header()
+	h := x.header()
 	clear(h)
 	h["X-Request-Id"] = []string{x.errorID()}
 	x.started = true

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ const large = 64 << 10
 // relay passes the winner's response on: head, body as it comes, trailers. The affinity cookie is set here and only
 // here, for the endpoint that really answered.
 func (x *exchange) relay(ep *endpoint, resp *http.Response) {
-	h, from := x.w.Header(), resp.Header
+	h, from := x.header(), resp.Header
 	passer, ok := x.w.(headPasser)
 	if !ok || !passable(from) {
 		copyResponse(h, from)
@@ -144,7 +145,7 @@ func (x *exchange) cut(ep *endpoint, e *h1.Error) {
 // may be over at the next call.
 func (x *exchange) cutCall() {
 	x.record.GRPC = unavailable
-	h := x.w.Header()
+	h := x.header()
 	h[http.TrailerPrefix+"Grpc-Status"] = []string{unavailable}
 	h[http.TrailerPrefix+"Grpc-Message"] = []string{"request id: " + x.errorID()}
 }
@@ -253,8 +254,38 @@ func (x *exchange) informational(code int, from http.Header) {
 	if x.started || x.r.ProtoMajor == 1 && x.r.ProtoMinor == 0 {
 		return
 	}
-	h := x.w.Header()
+	h := x.header()
 	copyResponse(h, from)
+	if x.r.ProtoMajor == 1 {
+		x.w.WriteHeader(code)
+		clear(h)
+		return
+	}
+	for name, values := range h {
+		h[name] = slices.Clone(values) // from is only lent
+	}
+	x.interim = true
 	x.w.WriteHeader(code)
-	clear(h)
 }
+
+// header is the map of the answer's fields, empty but for what we put there. net/http's server of HTTP/2 may still be
+// writing an interim response from this map when its client has left and WriteHeader has returned: then nobody may change
+// it any more, and what else is said goes nowhere. The end of the request's context tells, before it can matter.
+func (x *exchange) header() http.Header {
+	if x.interim {
+		x.interim = false
+		if x.r.Context().Err() != nil {
+			x.w = nowhere{}
+		} else {
+			clear(x.w.Header())
+		}
+	}
+	return x.w.Header()
+}
+
+// nowhere takes the answer to a client who has left.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header       { return make(http.Header) }
+func (nowhere) WriteHeader(int)           {}
+func (nowhere) Write([]byte) (int, error) { return 0, errClientGone }

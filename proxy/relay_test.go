@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -552,4 +554,46 @@ func TestTunnel_CarriesBothWaysAndEndsWith1001(t *testing.T) {
 	go s.p.EndTunnels()
 	read(in, goneDown)
 	read(theirs, goneUp)
+}
+
+// leaver is a writer of HTTP/2 whose client leaves when an interim response is on its way. The server has not written it
+// when WriteHeader returns: nobody may touch the map any more.
+type leaver struct {
+	header http.Header
+	leave  func()
+	shown  http.Header // the map as it was then
+}
+
+func (l *leaver) Header() http.Header { return l.header }
+func (l *leaver) WriteHeader(status int) {
+	if status == http.StatusEarlyHints {
+		l.shown = l.header.Clone()
+		l.leave()
+	}
+}
+func (l *leaver) Write(p []byte) (int, error) { return len(p), nil }
+
+func TestRelay_AnInterimResponseIsLeftToTheServerWhenItsClientIsGone(t *testing.T) {
+	t.Parallel()
+	p := testProxy(t, Options{}, func(string) upstreamFunc {
+		return func(_ *http.Request, c *h1.Call) (*http.Response, error) {
+			hints := http.Header{"Link": {"</a>"}}
+			c.Informational(http.StatusEarlyHints, hints)
+			hints["Link"][0] = "lent to another" // the transport goes on to use its memory
+			return &http.Response{StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, Body: emptyBody{}, Header: http.Header{"Content-Type": {"text/plain"}}}, nil
+		}
+	})
+	p.Update(named("a"))
+	r := request("GET", "/")
+	ctx, cancel := context.WithCancel(t.Context())
+	r = r.WithContext(ctx)
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+	w := &leaver{header: make(http.Header), leave: cancel}
+	func() {
+		defer func() { _ = recover() }() // it may give up
+		p.ServeHTTP(w, r)
+	}()
+	if w.shown.Get("Link") != "</a>" || !reflect.DeepEqual(w.header, w.shown) {
+		t.Errorf("%v became %v", w.shown, w.header)
+	}
 }
