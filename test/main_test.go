@@ -7,7 +7,6 @@
 package test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -24,21 +23,7 @@ var pillion *binary.Binary
 
 func TestMain(m *testing.M) {
 	backend.RunWorker()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "pillion-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if pillion, err = binary.Build("..", dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(binary.Main(m, "..", &pillion))
 }
 
 // answer is a response whose body was read whole.

@@ -6,7 +6,6 @@
 package conformance
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -20,19 +19,5 @@ func TestMain(m *testing.M) {
 	runInteropCase() // none of these returns where this process is to be a part of a suite
 	runInteropService()
 	runConnectServer()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "pillion-conformance-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if pillion, err = binary.Build("../..", dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(binary.Main(m, "../..", &pillion))
 }

@@ -14,7 +14,6 @@ package soak
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -31,9 +30,7 @@ var (
 // pillion is the program under test, built by TestMain.
 var pillion *binary.Binary
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
+func TestMain(m *testing.M) {
 	flag.Parse()
 	if *requests == 0 {
 		*requests = 20_000
@@ -41,15 +38,5 @@ func run(m *testing.M) int {
 			*requests = 8000
 		}
 	}
-	dir, err := os.MkdirTemp("", "pillion-soak-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if pillion, err = binary.Build("../..", dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(binary.Main(m, "../..", &pillion))
 }

@@ -7,7 +7,6 @@
 package strict
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -17,18 +16,4 @@ import (
 // pillion is the program under test, built by TestMain.
 var pillion *binary.Binary
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "pillion-strict-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if pillion, err = binary.Build("../..", dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(binary.Main(m, "../..", &pillion)) }

@@ -35,6 +35,22 @@ func Build(root, dir string) (*Binary, error) {
 	return &Binary{Path: path}, nil
 }
 
+// Main builds the program for a package's tests into *built, runs them and returns the exit code: it is what TestMain calls
+// last.
+func Main(m *testing.M, root string, built **Binary) int {
+	dir, err := os.MkdirTemp("", "pillion-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if *built, err = Build(root, dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
 // Result is how a command that ends by itself ended.
 type Result struct {
 	Code           int
