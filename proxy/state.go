@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -32,8 +33,8 @@ type EndpointState struct {
 	Probe   string // what the last probe was told, in words
 }
 
-// Endpoints returns the state of every endpoint that is published, sorted by name. It is safe for concurrent use and costs the requests
-// in progress nothing but a moment of the writers' mutex.
+// Endpoints returns the state of every endpoint that is published, sorted by name. It is safe for concurrent use and costs
+// the requests in progress nothing but a moment of the writers' mutex.
 func (p *Proxy) Endpoints() []EndpointState {
 	s := p.service
 	now := time.Now()
@@ -54,6 +55,34 @@ func (p *Proxy) Endpoints() []EndpointState {
 		states = append(states, st)
 	}
 	return states
+}
+
+// Backends returns the state of every endpoint for the status page, sorted by name: what Endpoints returns, and the
+// endpoints that are published no more but have requests in flight. It is never nil.
+func (p *Proxy) Backends() []status.Backend {
+	states := p.Endpoints()
+	list := make([]status.Backend, 0, len(states))
+	for _, e := range states {
+		list = append(list, status.Backend{
+			Name: e.Name, Address: e.Address, Source: e.Source, State: e.State, Reason: e.Reason, Since: e.Since,
+			Weight: e.Weight, InFlight: e.InFlight, Requests: e.Requests, Failures: e.Failures,
+			Ejections: e.Ejections, EjectedUntil: e.EjectedUntil,
+			LastProbe: status.Probe{At: e.ProbeAt, Healthy: e.ProbeOK, Result: e.Probe},
+		})
+	}
+	s := p.service
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget()
+	for _, d := range s.departed {
+		list = append(list, status.Backend{
+			Name: d.ep.name, Address: d.ep.server.Address, State: draining, Since: d.since,
+			Reason:   "published no more: it finishes what it has",
+			InFlight: d.ep.inFlight.Load(), Requests: d.ep.requests.Load(), Failures: d.ep.failures.Load(),
+		})
+	}
+	slices.SortStableFunc(list, func(a, b status.Backend) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
 
 // The states of an endpoint.
