@@ -76,7 +76,9 @@ func (s *standard) CloseIdle() { s.transport.CloseIdleConnections() }
 func (s *standard) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 	trace := &httptrace.ClientTrace{
 		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			if c.Informational != nil {
+			// Its transport lets the body go before it calls this, and its server says 100 as the body is read: a 100 of ours
+			// would at times be the second.
+			if c.Informational != nil && code != http.StatusContinue {
 				c.Informational(code, http.Header(h))
 			}
 			return nil
