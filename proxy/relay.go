@@ -286,6 +286,11 @@ func (x *exchange) header() http.Header {
 // nowhere takes the answer to a client who has left.
 type nowhere struct{}
 
-func (nowhere) Header() http.Header       { return make(http.Header) }
-func (nowhere) WriteHeader(int)           {}
+// Header is a new map each time: nobody reads it.
+func (nowhere) Header() http.Header { return make(http.Header) }
+
+// WriteHeader does nothing.
+func (nowhere) WriteHeader(int) {}
+
+// Write fails.
 func (nowhere) Write([]byte) (int, error) { return 0, errClientGone }

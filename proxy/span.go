@@ -154,8 +154,8 @@ func (x *exchange) startAttempt(ep *endpoint, now time.Time) {
 	x.client = x.p.tracing.StartClient(x.span, spanName(method), now, attrs...)
 }
 
-// endAttempt writes the attempt down, in metrics and its CLIENT span. Of response and error at least one is nil, or both are set where an
-// answer that had begun was cut.
+// endAttempt writes the attempt down, in metrics and its CLIENT span. Of response and error at least one is nil, or both
+// are set where an answer that had begun was cut.
 func (x *exchange) endAttempt(ep *endpoint, resp *http.Response, e *h1.Error) {
 	if m := x.p.metrics; m != nil {
 		status := 0

@@ -10,8 +10,8 @@ import (
 
 // Sockets of the runtime's poller are non-blocking, so these calls never wait and need not tell the scheduler that they
 // might: entering and leaving a system call costs as much as a small read. They are the sockets' own calls, which skip what
-// read and write do for files. On every other platform, and for anything
-// but clear-text TCP, the same work is done by net.Conn's own methods.
+// read and write do for files. On every other platform, and for anything but clear-text TCP, the same work is done by
+// net.Conn's own methods.
 
 // poller is the raw connection of a clear-text TCP socket, nil for any other.
 func poller(c net.Conn) syscall.RawConn {
