@@ -45,22 +45,26 @@ func isValue(s string) bool {
 	if len(s) < 8 {
 		return every(s, inValue)
 	}
-	for i := 0; i+8 < len(s); i += 8 {
-		if !isValue8(s[i : i+8]) {
-			return false
-		}
+	odd := controls(eight(s[len(s)-8:])) // some of them for the second time
+	for t := s; len(t) > 8; t = t[8:] {
+		odd |= controls(eight(t))
 	}
-	return isValue8(s[len(s)-8:]) // some of them for the second time
+	return odd == 0 || every(s, inValue)
 }
 
-// isValue8 is isValue for eight bytes.
-func isValue8(t string) bool {
+// eight is the first eight bytes of s as one word.
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// controls is not zero if one of eight bytes is a control character. After Hacker's Delight, section 6-1: a borrow may mark
+// a byte above a control character as well, never one without.
+func controls(x uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	x := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
-		uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
-	below := (x - ones*' ') &^ x & tops
 	del := x ^ ones*0x7f
-	return (below|(del-ones)&^del&tops) == 0 || every(t, inValue)
+	return ((x-ones*' ')&^x | (del-ones)&^del) & tops
 }
 
 // isToken is RFC 9110's token.
