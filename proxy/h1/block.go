@@ -82,14 +82,15 @@ func (b *block) parse(s string) *refusal {
 
 // line takes one field line from s.
 func (b *block) line(s string) (rest string, err *refusal) {
-	i := 0
-	for i < len(s) && chars[s[i]]&inToken != 0 {
-		i++
-	}
-	if i == 0 || i == len(s) || s[i] != ':' {
+	i := strings.IndexByte(s, ':')
+	if i <= 0 {
 		return "", malformed("malformed field name")
 	}
-	name, value := s[:i], s[i+1:]
+	key, k, known := spelled(s[:i])
+	if !known && !isToken(s[:i]) {
+		return "", malformed("malformed field name")
+	}
+	value := s[i+1:]
 	end := strings.IndexByte(value, '\r')
 	if end < 0 || end+1 >= len(value) || value[end+1] != '\n' || !isValue(value[:end]) {
 		return "", malformed("malformed field value")
@@ -97,12 +98,11 @@ func (b *block) line(s string) (rest string, err *refusal) {
 	if b.count++; b.count > maxFields {
 		return "", &refusal{http.StatusRequestHeaderFieldsTooLarge, "too many fields"}
 	}
-	return value[end+2:], b.add(name, trimBlanks(value[:end]))
+	return value[end+2:], b.add(key, k, trimBlanks(value[:end]))
 }
 
 // add files a field under its canonical name. Host, Transfer-Encoding and Trailer stay out of the map, as in net/http.
-func (b *block) add(name, value string) *refusal {
-	key, k := canonical(name)
+func (b *block) add(key string, k kind, value string) *refusal {
 	if k != plain {
 		if b.trailerSet {
 			if k != date {
