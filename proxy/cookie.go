@@ -25,14 +25,12 @@ func withoutCookie(line, name string, found []string) (string, []string) {
 		if i := strings.IndexByte(line[start:], ';'); i >= 0 {
 			end = start + i
 		}
-		pair := strings.Trim(line[start:end], " \t")
-		value, ok := strings.CutPrefix(pair, name)
-		value = strings.TrimLeft(value, " \t") // some servers read "name =value", too
-		if !ok || !strings.HasPrefix(value, "=") {
+		value, ok := cookieValue(line[start:end], name)
+		if !ok {
 			start = end + 1
 			continue
 		}
-		found = append(found, strings.Trim(value[1:], `"`))
+		found = append(found, value)
 		before := strings.TrimRight(line[:start], "; \t")
 		after := strings.TrimLeft(line[end:], "; \t")
 		switch start = len(before); {
@@ -46,4 +44,16 @@ func withoutCookie(line, name string, found []string) (string, []string) {
 		}
 	}
 	return line, found
+}
+
+// cookieValue is the value of a pair if that is the cookie called name. Quotes around it are taken off.
+func cookieValue(pair, name string) (value string, ok bool) {
+	for pair != "" && (pair[0] == ' ' || pair[0] == '\t') {
+		pair = pair[1:]
+	}
+	if !strings.HasPrefix(pair, name) {
+		return "", false // as a rule, without a closer look
+	}
+	value, ok = strings.CutPrefix(strings.TrimLeft(pair[len(name):], " \t"), "=") // some servers read "name =value", too
+	return strings.Trim(strings.TrimRight(value, " \t"), `"`), ok
 }
