@@ -51,7 +51,7 @@ func (x *exchange) note(ep *endpoint) {
 // overlay fills in what only this attempt carries: Host, trace context, identity, its own view of the body, its limits.
 func (x *exchange) overlay(ep *endpoint, up upstream, now time.Time) *h1.Error {
 	c := &x.call
-	*c = h1.Call{Host: ep.host, Fields: x.fields[:x.said], Upgrade: x.upgrade, ResponseTimeout: x.p.cfg.Service.ResponseTimeout, Deadline: x.deadline}
+	*c = h1.Call{Host: ep.host, Fields: x.fields[:x.said], Upgrade: x.upgrade, ResponseTimeout: x.p.cfg.Service.ResponseTimeout, Deadline: x.deadline, Began: now}
 	c.Informational = x.inform
 	x.bodyFor(up, c)
 	x.startAttempt(ep, now)

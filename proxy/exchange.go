@@ -103,7 +103,9 @@ func (x *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 // end writes the request's record to span, metrics and log, and gives the exchange back.
 func (x *exchange) end() {
 	p := x.p
-	x.record.Duration = time.Since(x.record.Start)
+	if p.access != nil || p.metrics != nil || x.span != nil { // the clock is dear
+		x.record.Duration = time.Since(x.record.Start)
+	}
 	x.record.Cookie = string(x.verdict)
 	if x.body != nil {
 		x.record.BytesIn = x.body.size()
@@ -121,7 +123,9 @@ func (x *exchange) end() {
 	if p.tracing != nil {
 		p.tracing.RequestEnded()
 	}
-	*x = exchange{inform: x.inform, spare: x.keepBody(), attrs: x.attrs}
+	inform, spare, attrs := x.inform, x.keepBody(), x.attrs
+	*x = exchange{} // in place: a literal with values of the old one would be made elsewhere and copied
+	x.inform, x.spare, x.attrs = inform, spare, attrs
 	exchanges.Put(x)
 }
 

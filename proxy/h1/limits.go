@@ -14,6 +14,15 @@ var (
 	errManyInterims = errors.New("too many interim responses")
 )
 
+// later is the time now, reckoned from an earlier reading of the clock where there is one: only the monotonic clock is
+// read for that.
+func later(than time.Time) time.Time {
+	if than.IsZero() {
+		return time.Now()
+	}
+	return than.Add(time.Since(than))
+}
+
 // limit is the nearest moment at which something would have to happen; zero is never.
 func (l *link) limit() time.Time {
 	limit := l.call.Deadline

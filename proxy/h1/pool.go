@@ -12,7 +12,7 @@ const young = 10 * time.Millisecond
 
 // take is the pooled connection that was used last and is still good, or a new one.
 func (t *Transport) take(r *http.Request, c *Call, dial bool) (*link, error) {
-	now := time.Now()
+	now := later(c.Began)
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
 	for !dial {
 		l := t.pop()

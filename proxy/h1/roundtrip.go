@@ -143,7 +143,7 @@ func (l *link) readHead() (code, minor int, reason string, err error) {
 			return 0, 0, "", noEOF(err)
 		}
 		if l.call.FirstByte.IsZero() {
-			l.heard = time.Now()
+			l.heard = later(l.heard)
 			l.call.FirstByte = l.heard
 		}
 	}
