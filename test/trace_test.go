@@ -104,6 +104,22 @@ func TestTrace_ARequestWithoutAParentBeginsATrace(t *testing.T) {
 	}
 }
 
+// Protobuf has only text that is UTF-8: a collector refuses a whole export for one byte that is not.
+func TestTrace_NoBytesOfAClientSpoilAnExport(t *testing.T) {
+	t.Parallel()
+	p, _, receiver := traced(t)
+	for target, agent := range map[string]string{"/a%ffb": "plain", "/plain": "a\xff\xfeb"} {
+		c := newCaller()
+		conn := wire.Dial(t, p.Address)
+		conn.Get(target, "User-Agent: "+agent, "Traceparent: "+c.Field())
+		conn.Head()
+		servers, clients := otlp.Split(receiver.Trace(t, c.Trace, 2))
+		if len(servers) != 1 || len(clients) != 1 {
+			t.Errorf("%s %q: %d spans of a server and %d of a client", target, agent, len(servers), len(clients))
+		}
+	}
+}
+
 func TestTrace_InvalidContextIsReplacedAndNeverForwarded(t *testing.T) {
 	t.Parallel()
 	p, raw, _ := traced(t)

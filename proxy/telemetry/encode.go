@@ -3,7 +3,9 @@ package telemetry
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -41,6 +43,15 @@ func message(b []byte, n protowire.Number, body func([]byte) []byte) []byte {
 func appendText(b []byte, n protowire.Number, s string) []byte {
 	if s == "" {
 		return b
+	}
+	return appendString(b, n, s)
+}
+
+// appendString appends a text, empty or not. Of a client's bytes those that are no UTF-8 become U+FFFD: a receiver has
+// to refuse a message that holds them (protobuf, "string"), and with it the spans of everybody else.
+func appendString(b []byte, n protowire.Number, s string) []byte {
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\ufffd")
 	}
 	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), s)
 }
@@ -168,7 +179,7 @@ func appendKeyValue(b []byte, n protowire.Number, a attribute.KeyValue) []byte {
 func appendAnyValue(b []byte, v attribute.Value) []byte {
 	switch v.Type() {
 	case attribute.STRING:
-		return protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), v.AsString())
+		return appendString(b, 1, v.AsString())
 	case attribute.BOOL:
 		return protowire.AppendVarint(protowire.AppendTag(b, 2, protowire.VarintType), protowire.EncodeBool(v.AsBool()))
 	case attribute.INT64:
@@ -187,5 +198,5 @@ func appendAnyValue(b []byte, v attribute.Value) []byte {
 		return b
 	}
 	// Kinds that we never record travel as text.
-	return protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), v.String())
+	return appendString(b, 1, v.String())
 }
