@@ -292,14 +292,15 @@ func first(h http.Header, name string) string {
 	return ""
 }
 
-// path returns the decoded path and the query of the request without trusting that the server filled URL.
+// path returns the path, escaped as URLs have it (RFC 3986 section 3.3), and the query of the request without trusting
+// that the server filled URL.
 func (x *exchange) path() (path, query string) {
-	if x.r.URL != nil {
-		return x.r.URL.Path, x.r.URL.RawQuery
+	u := x.r.URL
+	if u == nil {
+		var err error
+		if u, err = url.ParseRequestURI(x.r.RequestURI); err != nil {
+			return "", ""
+		}
 	}
-	u, err := url.ParseRequestURI(x.r.RequestURI)
-	if err != nil {
-		return "", ""
-	}
-	return u.Path, u.RawQuery
+	return u.EscapedPath(), u.RawQuery
 }

@@ -202,17 +202,17 @@ func TestTrace_AttributesFollowTheConventions(t *testing.T) {
 	t.Parallel()
 	p, raw, receiver := traced(t)
 	c := newCaller()
-	get(t, newClient(t), p.URL("/path/x?q=1"), "Traceparent", c.Field(), "User-Agent", "probe/1", "Host", "shop.example:8443")
+	get(t, newClient(t), p.URL("/path/x%3Fy%20%2f?q=1"), "Traceparent", c.Field(), "User-Agent", "probe/1", "Host", "shop.example:8443")
 	servers, clients := otlp.Split(receiver.Trace(t, c.Trace, 2))
 	wantAttributes(t, "server", servers[0].Attributes, map[string]any{
-		"http.request.method": "GET", "url.path": "/path/x", "url.query": "q=1", "url.scheme": "http",
+		"http.request.method": "GET", "url.path": "/path/x%3Fy%20%2f", "url.query": "q=1", "url.scheme": "http",
 		"http.response.status_code": int64(200), "network.protocol.version": "1.1",
 		"server.address": "shop.example", "server.port": int64(8443),
 		"user_agent.original": "probe/1", "client.address": "127.0.0.1",
 	})
 	host, port, _ := strings.Cut(raw.Address, ":")
 	wantAttributes(t, "client", clients[0].Attributes, map[string]any{
-		"http.request.method": "GET", "http.response.status_code": int64(200),
+		"http.request.method": "GET", "http.response.status_code": int64(200), "url.full": "http://shop.example:8443/path/x%3Fy%20%2f?q=1",
 		"server.address": host, "server.port": number(port),
 	})
 	if servers[0].Name != "GET" || clients[0].Name != "GET" {
