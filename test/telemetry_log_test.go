@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pillion-lb/pillion/test/fakemetadata/server"
+	"github.com/pillion-lb/pillion/test/internal/await"
 	"github.com/pillion-lb/pillion/test/internal/backend"
 	"github.com/pillion-lb/pillion/test/internal/binary"
 )
@@ -52,6 +54,29 @@ func TestTelemetry_AnAccessLineHasTheFieldsOfCloudLogging(t *testing.T) {
 	}
 	if latency, _ := request["latency"].(string); !regexp.MustCompile(`^\d+\.\d+s$`).MatchString(latency) {
 		t.Errorf("latency is %q", latency)
+	}
+}
+
+// Whatever stands in for a project's id, a line is one JSON object.
+func TestTelemetry_NoProjectSpoilsALine(t *testing.T) {
+	t.Parallel()
+	b := backend.Backends(backend.Start(t, "one", nil))
+	m := newMachine(t)
+	m.SetFault(server.Fault{Mode: server.HTML})
+	for env, prefix := range map[string]string{m.Environment: "", "GOOGLE_CLOUD_PROJECT=a\"b\\c": `projects/a"b\c/traces/`} {
+		t.Run(env, func(t *testing.T) {
+			t.Parallel()
+			p := pillion.Start(t, "LB_ACCESS_LOG=on", env, b)
+			if env == m.Environment {
+				await.Until(t, "the project is asked for again", func() bool { return m.Requests("project/project-id") > 1 })
+			}
+			from := newCaller()
+			wantStatus(t, get(t, newClient(t), p.URL("/"), "Traceparent", from.Field()), http.StatusOK)
+			l := p.Line("of the request", func(l binary.Line) bool { return strings.Contains(l.Text, from.Trace) })
+			if got := l.String("logging.googleapis.com/trace"); got != prefix+from.Trace {
+				t.Errorf("the trace is %q in %s", got, l.Text)
+			}
+		})
 	}
 }
 

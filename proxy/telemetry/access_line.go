@@ -93,7 +93,7 @@ func appendTrace(b []byte, project string, id trace.TraceID, span trace.SpanID, 
 	b = append(b, `,"logging.googleapis.com/trace":"`...)
 	if project != "" {
 		b = append(b, "projects/"...)
-		b = append(b, project...)
+		b = appendEscaped(b, clip(project))
 		b = append(b, "/traces/"...)
 	}
 	b = append(appendHex(b, id[:]), '"')

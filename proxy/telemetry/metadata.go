@@ -58,15 +58,27 @@ func (m machine) describe(ctx context.Context) (project string, attrs []attribut
 	return project, m.computeEngine(ctx, attrs)
 }
 
-// ask returns one value, "" when there is none.
+// ask returns one value, "" when there is none. A page of something in between is none.
 func (m machine) ask(ctx context.Context, path string) string {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
 	value, err := m.get(ctx, path)
-	if err != nil {
+	if value = strings.TrimSpace(value); err != nil || !isWord(value) {
 		return ""
 	}
-	return strings.TrimSpace(value)
+	return value
+}
+
+// isWord reports whether a value has the form of those we ask for: ids, names, and paths like that of a zone.
+func isWord(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		word := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !word && strings.IndexByte("-._:/", c) < 0 {
+			return false
+		}
+	}
+	return len(s) <= 256
 }
 
 func (m machine) cloudRun(ctx context.Context, attrs []attribute.KeyValue) []attribute.KeyValue {

@@ -61,6 +61,16 @@ func text(attrs []attribute.KeyValue) string {
 	return strings.TrimSpace(b.String())
 }
 
+func TestMachine_APageIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"<html lang=\"en\">\nsign in", "two words", "caf\u00e9", strings.Repeat("p", 257)} {
+		m := machine{config.Platform{Service: "web"}, func(context.Context, string) (string, error) { return value, nil }}
+		if got := m.ask(t.Context(), "project/project-id"); got != "" {
+			t.Errorf("%q was taken as %q", value, got)
+		}
+	}
+}
+
 func TestMachine_IsAskedOnlyWhereThereMayBeAnAnswer(t *testing.T) {
 	t.Parallel()
 	for _, p := range []config.Platform{{}, {Kubernetes: true}, {Kubernetes: true, Service: "web"}} {
