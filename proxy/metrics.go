@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"maps"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,9 +84,8 @@ func (n *metrics) observe(m metric.Meter, p *Proxy) {
 // Keys of prepared attribute sets.
 type (
 	serverKey struct {
-		method, scheme, protocol string
-		status                   int
-		cut                      bool
+		method, scheme, protocol, failure string
+		status                            int
 	}
 	clientKey struct {
 		backend, method, failure string
@@ -122,7 +120,7 @@ func (n *metrics) request(x *exchange) {
 	r := &x.record
 	ctx := x.context()
 	method, _ := spanMethod(r.Method)
-	k := serverKey{method, r.Scheme, protocolVersion(x.r), r.Status, r.Ended != ""}
+	k := serverKey{method, r.Scheme, protocolVersion(x.r), r.failure(), r.Status}
 	n.server.Record(ctx, r.Duration.Seconds(), n.servers.get(k, k.attributes).record...)
 	if x.verdict != cookieOff {
 		n.count("lb.affinity.verdicts", string(x.verdict))
@@ -136,11 +134,10 @@ func (n *metrics) request(x *exchange) {
 func (n *metrics) attempt(x *exchange, ep *endpoint, status int, e *h1.Error, took time.Duration) {
 	ctx := x.context()
 	method, _ := spanMethod(x.r.Method)
-	k := clientKey{backend: ep.name, method: method, status: status}
+	k := clientKey{backend: ep.name, method: method, failure: attemptFailure(status, e), status: status}
 	outcome := "answered"
 	if e != nil {
-		k.failure, outcome = errorType(e), errorType(e)
-		if outcome == "" {
+		if outcome = errorType(e); outcome == "" {
 			outcome = "client_gone"
 		}
 	}
@@ -163,11 +160,8 @@ func (k serverKey) attributes() []attribute.KeyValue {
 		semconv.HTTPRequestMethodKey.String(k.method), semconv.URLScheme(k.scheme),
 		semconv.NetworkProtocolVersion(k.protocol), semconv.HTTPResponseStatusCode(k.status),
 	}
-	switch {
-	case k.status >= 500:
-		kv = append(kv, semconv.ErrorTypeKey.String(strconv.Itoa(k.status)))
-	case k.cut && k.status != statusClientGone && k.status < 400:
-		kv = append(kv, semconv.ErrorTypeKey.String("answer_cut"))
+	if k.failure != "" {
+		kv = append(kv, semconv.ErrorTypeKey.String(k.failure))
 	}
 	return kv
 }
@@ -180,11 +174,8 @@ func (k clientKey) attributes(ep *endpoint) []attribute.KeyValue {
 	if k.status != 0 {
 		kv = append(kv, semconv.HTTPResponseStatusCode(k.status))
 	}
-	switch {
-	case k.failure != "":
+	if k.failure != "" {
 		kv = append(kv, semconv.ErrorTypeKey.String(k.failure))
-	case k.status >= 400:
-		kv = append(kv, semconv.ErrorTypeKey.String(strconv.Itoa(k.status)))
 	}
 	return kv
 }

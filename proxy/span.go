@@ -105,11 +105,8 @@ func (x *exchange) finishSpan() {
 	if r.GRPC != "" {
 		attrs = append(attrs, attrGRPC.String(r.GRPC))
 	}
-	if r.Status >= 500 && r.Status != statusClientGone {
-		attrs = append(attrs, semconv.ErrorTypeKey.String(strconv.Itoa(r.Status)))
-		x.span.SetStatus(codes.Error, "")
-	} else if strings.HasPrefix(r.Ended, "backend/") {
-		attrs = append(attrs, semconv.ErrorTypeKey.String("answer_cut"))
+	if failure := r.failure(); failure != "" {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(failure))
 		x.span.SetStatus(codes.Error, "")
 	}
 	x.span.SetAttributes(attrs...)
@@ -157,11 +154,11 @@ func (x *exchange) startAttempt(ep *endpoint, now time.Time) {
 // endAttempt writes the attempt down, in metrics and its CLIENT span. Of response and error at least one is nil, or both
 // are set where an answer that had begun was cut.
 func (x *exchange) endAttempt(ep *endpoint, resp *http.Response, e *h1.Error) {
+	status := 0
+	if resp != nil {
+		status = resp.StatusCode
+	}
 	if m := x.p.metrics; m != nil {
-		status := 0
-		if resp != nil {
-			status = resp.StatusCode
-		}
 		m.attempt(x, ep, status, e, time.Since(x.began))
 	}
 	if x.client == nil {
@@ -171,24 +168,43 @@ func (x *exchange) endAttempt(ep *endpoint, resp *http.Response, e *h1.Error) {
 	if !x.call.FirstByte.IsZero() && !x.call.Written.IsZero() {
 		attrs = append(attrs, attrFirstByte.Float64(x.call.FirstByte.Sub(x.call.Written).Seconds()))
 	}
-	failure := ""
 	if resp != nil {
 		attrs = append(attrs, semconv.HTTPResponseStatusCode(resp.StatusCode), semconv.NetworkProtocolVersion(versionOf(resp.ProtoMajor, resp.ProtoMinor)))
-		if resp.StatusCode >= 400 {
-			failure = strconv.Itoa(resp.StatusCode)
-		}
 	}
 	if e != nil {
 		attrs = append(attrs, attrPhase.String(e.Phase.String()))
-		failure = errorType(e)
 	}
-	if failure != "" {
+	if failure := attemptFailure(status, e); failure != "" {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(failure))
 		x.client.SetStatus(codes.Error, "")
 	}
 	x.client.SetAttributes(attrs...)
 	x.client.End()
 	x.client = nil
+}
+
+// failure is the error.type of a request, "" when there was no error. Span and metric ask here.
+func (r *Record) failure() string {
+	switch {
+	case r.Status >= 500:
+		return strconv.Itoa(r.Status)
+	case strings.HasPrefix(r.Ended, "backend/"):
+		return "answer_cut"
+	}
+	return ""
+}
+
+// attemptFailure is the same of an attempt: its error, or else the status that it was answered with.
+func attemptFailure(status int, e *h1.Error) string {
+	if e != nil {
+		if failure := errorType(e); failure != "" {
+			return failure
+		}
+	}
+	if status >= 400 {
+		return strconv.Itoa(status)
+	}
+	return ""
 }
 
 // errorType is the cause of a failed attempt in one of few words; a caller who left made no error.

@@ -12,6 +12,7 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/await"
 	"github.com/pillion-lb/pillion/test/internal/backend"
 	"github.com/pillion-lb/pillion/test/internal/otlp"
+	"github.com/pillion-lb/pillion/test/internal/wire"
 )
 
 // series is the number of lines that are no comment.
@@ -143,5 +144,29 @@ func TestTelemetry_TheEndLosesNothing(t *testing.T) {
 	}
 	if receiver.Len() != 2*made || lines != made {
 		t.Errorf("%d spans and %d lines of %d requests", receiver.Len(), lines, made)
+	}
+}
+
+// What a span calls an error its metric calls the same error: an answer that was cut, whatever its status said.
+func TestTelemetry_SpanAndMetricAgreeOnAnError(t *testing.T) {
+	t.Parallel()
+	receiver := otlp.Start(t)
+	raw := backend.StartRaw(t, "one", func(c *backend.Conn) {
+		_, _ = c.In.ReadString('\n')
+		_, _ = c.Write([]byte("HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nhalf"))
+	})
+	env := append(withoutName(receiver.Environment(), "OTEL_METRICS_EXPORTER"), calm...)
+	p := pillion.Start(t, append(env, "OTEL_METRICS_EXPORTER=prometheus", "LB_STATUS_TOKEN="+watchword, raw.Environment())...)
+	from := newCaller()
+	c := wire.Dial(t, p.Address)
+	c.Get("/", "Traceparent: "+from.Field())
+	c.Head()
+	servers, clients := otlp.Split(receiver.Trace(t, from.Trace, 2))
+	for metric, span := range map[string]*otlp.Span{"server": servers[0], "client": clients[0]} {
+		failure, _ := span.Attributes["error.type"].(string)
+		series := regexp.MustCompile(`http_` + metric + `_request_duration_seconds_count\{error_type="` + failure + `",.*http_response_status_code="404"`)
+		if text := metricsText(t, p.URL("")); failure == "" || !series.MatchString(text) {
+			t.Errorf("the %s span's error is %q, and there is no series of it", metric, failure)
+		}
 	}
 }
