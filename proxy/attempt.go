@@ -175,10 +175,10 @@ func (x *exchange) mayRetryStatus() bool {
 // giveUp closes an answer and waits before the next attempt, for as long as the backend asks for, within bounds. It
 // reports whether the request was answered meanwhile.
 func (x *exchange) giveUp(ep *endpoint, resp *http.Response) bool {
+	wait := max(backoff(), retryAfter(resp.Header))
+	x.endAttempt(ep, resp, nil) // which may be a retry itself, for another reason
 	x.retries++
 	x.class, x.record.Retry = byStatus, string(byStatus)
-	wait := max(backoff(), retryAfter(resp.Header))
-	x.endAttempt(ep, resp, nil)
 	resp.Body.Close()
 	switch {
 	case x.pause(wait):

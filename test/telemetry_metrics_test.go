@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -167,6 +168,27 @@ func TestTelemetry_SpanAndMetricAgreeOnAnError(t *testing.T) {
 		series := regexp.MustCompile(`http_` + metric + `_request_duration_seconds_count\{error_type="` + failure + `",.*http_response_status_code="404"`)
 		if text := metricsText(t, p.URL("")); failure == "" || !series.MatchString(text) {
 			t.Errorf("the %s span's error is %q, and there is no series of it", metric, failure)
+		}
+	}
+}
+
+// A retry is counted for what led to it, also when its own answer leads to another one.
+func TestTelemetry_ARetryIsCountedForItsOwnReason(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	var targets []string
+	for _, name := range []string{"one", "two", "three"} {
+		raw := backend.StartScript(t, name, func(backend.Request) string {
+			return []string{"", backend.Answer(503, "busy"), backend.Answer(200, "ok")}[n.Add(1)-1]
+		})
+		targets = append(targets, raw.Target())
+	}
+	p := pillion.Start(t, append(calm, "LB_STATUS_TOKEN="+watchword, "LB_RETRIES=2", "LB_RETRY_STATUS=503", "LB_BACKENDS="+strings.Join(targets, ";"))...)
+	wantStatus(t, get(t, newClient(t), p.URL("/")), http.StatusOK)
+	text := metricsText(t, p.URL(""))
+	for _, class := range []string{"idempotent", "status"} {
+		if got := sum(text, `lb_retries_total{lb_retry_class="`+class+`"`); got != 1 {
+			t.Errorf("%d retries of the class %s, want 1", got, class)
 		}
 	}
 }
