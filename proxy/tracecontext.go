@@ -53,7 +53,8 @@ func (x *exchange) readTrace(h http.Header) {
 	}
 	if x.p.tracing == nil {
 		if known {
-			t.id, x.record.TraceID = h["Traceparent"][0][3:35], t.trace
+			line := strings.Trim(h["Traceparent"][0], " \t") // HTTP/2 may leave blanks around it
+			t.id, x.record.TraceID = line[3:35], t.trace
 		}
 		return
 	}

@@ -149,6 +149,10 @@ func TestHygiene_RequestIDIsOneForTheWholeWay(t *testing.T) {
 	from := newCaller()
 	seen, _ = pass(t, p, raw, "Traceparent: "+from.Field())
 	wantFields(t, seen, map[string][]string{"X-Request-Id": {from.Trace}})
+	from = newCaller()
+	get(t, newH2CClient(t), p.URL("/"), "Traceparent", " \t"+from.Field()) // HTTP/1.1 has no blanks around a value
+	all := raw.Requests.All()
+	wantFields(t, all[len(all)-1], map[string][]string{"X-Request-Id": {from.Trace}})
 	seen, _ = pass(t, p, raw)
 	if second := seen.Fields("X-Request-Id"); len(second) != 1 || !id.MatchString(second[0]) || second[0] == first[0] {
 		t.Errorf("the second id %q after %q", second, first)
