@@ -43,7 +43,7 @@ func (x *exchange) startSpan() {
 		return
 	}
 	if x.trace.state != "" && x.trace.parent.IsValid() {
-		if state, err := trace.ParseTraceState(x.trace.state); err == nil {
+		if state, err := trace.ParseTraceState(strings.Clone(x.trace.state)); err == nil {
 			x.trace.parent = x.trace.parent.WithTraceState(state)
 		}
 	}
@@ -52,9 +52,9 @@ func (x *exchange) startSpan() {
 	attrs := x.attrs[:0]
 	attrs = append(attrs,
 		semconv.HTTPRequestMethodKey.String(method),
-		semconv.URLPath(path),
+		semconv.URLPath(kept(path)),
 		semconv.URLScheme(x.record.Scheme),
-		semconv.ClientAddress(x.record.Client),
+		semconv.ClientAddress(kept(x.record.Client)),
 		semconv.NetworkPeerAddress(x.record.Peer),
 		semconv.NetworkProtocolVersion(protocolVersion(x.r)),
 	)
@@ -62,16 +62,16 @@ func (x *exchange) startSpan() {
 		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(original))
 	}
 	if query != "" {
-		attrs = append(attrs, semconv.URLQuery(redact(query)))
+		attrs = append(attrs, semconv.URLQuery(kept(redact(query))))
 	}
 	if host, port := splitAddress(x.clientHost); host != "" {
-		attrs = append(attrs, semconv.ServerAddress(host))
+		attrs = append(attrs, semconv.ServerAddress(kept(host)))
 		if port != 0 {
 			attrs = append(attrs, semconv.ServerPort(port))
 		}
 	}
 	if x.record.Agent != "" {
-		attrs = append(attrs, semconv.UserAgentOriginal(x.record.Agent))
+		attrs = append(attrs, semconv.UserAgentOriginal(kept(x.record.Agent)))
 	}
 	x.ctx, x.span = x.p.tracing.Start(x.trace.parent, x.trace.trace, spanName(method), x.record.Start, attrs...)
 	x.record.SpanID = x.span.SpanContext().SpanID()
@@ -83,7 +83,7 @@ func (x *exchange) finishSpan() {
 		return
 	}
 	r := &x.record
-	attrs := append(x.attrs[:0], attrAttempts.Int(r.Attempts), attrRequestID.String(r.RequestID))
+	attrs := append(x.attrs[:0], attrAttempts.Int(r.Attempts), attrRequestID.String(kept(r.RequestID)))
 	if r.Status != 0 {
 		attrs = append(attrs, semconv.HTTPResponseStatusCode(r.Status))
 	}
@@ -103,7 +103,7 @@ func (x *exchange) finishSpan() {
 		attrs = append(attrs, attrBackend.String(r.Backend), attrReason.String(r.Reason))
 	}
 	if r.GRPC != "" {
-		attrs = append(attrs, attrGRPC.String(r.GRPC))
+		attrs = append(attrs, attrGRPC.String(kept(r.GRPC)))
 	}
 	if failure := r.failure(); failure != "" {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(failure))
@@ -237,21 +237,36 @@ func (x *exchange) event(name string) {
 
 func (x *exchange) fullURL(ep *endpoint, host string) string {
 	path, query := x.path()
-	u := scheme(ep.origin) + host + path
+	u := scheme(ep.origin) + clip(host) + clip(path)
 	if query != "" {
-		u += "?" + redact(query)
+		u += "?" + clip(redact(query))
 	}
 	return u
 }
 
-// spanMethod is the method as spans name it, and the original where the conventions know no such method.
+// longestText is how much of one text a span keeps, which is what a log line shows of it.
+const longestText = 4 << 10
+
+// kept is a text of somebody else's message as a span may keep it. Ended spans wait for the collector, by the thousand if
+// it does not answer: they must neither be as long as a client likes nor hold on to the header block that the text is
+// part of.
+func kept(s string) string { return strings.Clone(clip(s)) }
+
+func clip(s string) string { return s[:min(len(s), longestText)] }
+
+// spanMethod is the method as spans name it, and the original where the conventions know no such method. Neither is part
+// of a message.
 func spanMethod(method string) (known, original string) {
-	switch method {
-	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY":
-		return method, ""
+	for _, known := range knownMethods {
+		if method == known {
+			return known, ""
+		}
 	}
-	return "_OTHER", method
+	return "_OTHER", kept(method)
 }
+
+// knownMethods are those of the conventions, the most usual first.
+var knownMethods = [...]string{"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"}
 
 // spanName is the method, because a proxy knows no routes; the conventions forbid the path.
 func spanName(method string) string {

@@ -16,6 +16,7 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 	"github.com/pillion-lb/pillion/test/internal/binary"
 	"github.com/pillion-lb/pillion/test/internal/otlp"
+	"github.com/pillion-lb/pillion/test/internal/wire"
 )
 
 // watchword is the token of the status path.
@@ -204,4 +205,30 @@ func TestTelemetry_ALateCollectorGetsWhatIsKept(t *testing.T) {
 	if receiver.Len() < 512 {
 		t.Errorf("%d spans were kept, want those in the queue", receiver.Len())
 	}
+}
+
+// Spans that wait for a collector are bounded in number, and so is each of them, however much a client says.
+func TestTelemetry_LongRequestsDoNotFillTheMemory(t *testing.T) {
+	t.Parallel()
+	p, _, receiver := traced(t)
+	c, from, long := wire.Dial(t, p.Address), newCaller(), strings.Repeat("q", 30_000)
+	visit := func(fields ...string) {
+		c.Get("/?"+long, append(fields, "Cookie: a="+long)...)
+		if r, _ := c.Response(http.MethodGet); r.StatusCode != http.StatusOK {
+			t.Fatalf("status %d", r.StatusCode)
+		}
+	}
+	visit("Traceparent: " + from.Field())
+	servers, clients := otlp.Split(receiver.Trace(t, from.Trace, 2))
+	query, _ := servers[0].Attributes["url.query"].(string)
+	full, _ := clients[0].Attributes["url.full"].(string)
+	if n, m := len(query), len(full); n != 4<<10 || m < n || m > 2*n {
+		t.Errorf("of a query of %d bytes the spans keep %d and %d", len(long), n, m)
+	}
+	receiver.Instead(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	before := resident(t, p.PID())
+	for range 4000 {
+		visit()
+	}
+	wantBounded(t, p, before)
 }
