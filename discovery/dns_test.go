@@ -209,6 +209,35 @@ func TestSRV_NamesStayWhenAddressesChange(t *testing.T) {
 	at("10.0.0.9:80")
 }
 
+// What an answer without anything usable leaves standing, the failure after it must not take away.
+func TestSRV_PlacesStayAsLongAsTheirAnswer(t *testing.T) {
+	t.Parallel()
+	server, resolver := newDNSServer(t)
+	server.setSRV("_http._tcp.app.test.", srvRecord{"a.test.", 80, 0, 1}, srvRecord{"b.test.", 80, 0, 1})
+	lookup := lookupOf(t, newSRV(parseOne(t, "srv://_http._tcp.app.test."), "auto", resolver, time.Second))
+	answers := func(code dnsmessage.RCode, names ...string) {
+		server.with(func() {
+			clear(server.code)
+			for _, name := range names {
+				server.code[name] = code
+			}
+		})
+	}
+	server.set("a.test.", "10.0.0.1")
+	server.set("b.test.", "10.0.0.2")
+	if a, err := lookup(); err != nil || names(a.backends) != "a.test b.test" {
+		t.Fatalf("found %+v, %v", a, err)
+	}
+	answers(dnsmessage.RCodeNameError, "a.test.", "b.test.")
+	if a, err := lookup(); stateOf(err) != "empty" {
+		t.Errorf("NXDOMAIN gives %+v, %v", a, err)
+	}
+	answers(dnsmessage.RCodeServerFailure, "b.test.")
+	if a, err := lookup(); err != nil || names(a.backends) != "a.test b.test" {
+		t.Errorf("SERVFAIL of one gives %+v, %v", a, err)
+	}
+}
+
 func TestSRV_NothingUsableIsAFailure(t *testing.T) {
 	t.Parallel()
 	server, resolver := newDNSServer(t)

@@ -61,7 +61,9 @@ func (s *services) lookup(ctx context.Context) (answer, error) {
 		}
 		a.backends = append(a.backends, identified(s.backend(r, p, records), s.target, s.identity))
 	}
-	s.last = places
+	if len(places) > 0 { // else the last good answer stays, and so do its places
+		s.last = places
+	}
 	slices.Sort(a.refused)
 	a.refused = slices.Compact(a.refused)
 	return a.orEmpty(s.target.Host)
