@@ -102,6 +102,19 @@ func words(known ...string) form {
 	}}
 }
 
+// pairs takes a list as the OpenTelemetry specification writes it. The reason shows no item: a value may be a secret.
+func pairs() form {
+	return form{"a list of key=value, separated by ','", func(given string) (string, error) {
+		for i, item := range strings.Split(given, ",") {
+			key, _, found := strings.Cut(item, "=")
+			if empty := strings.TrimSpace(item) == ""; !empty && !(found && isToken(strings.TrimSpace(key))) {
+				return "", fmt.Errorf("is not key=value in item %d", i+1)
+			}
+		}
+		return given, nil
+	}}
+}
+
 // statuses takes a list of status codes and ranges.
 func statuses() form {
 	return form{"a list of statuses and ranges from 100 to 599, separated by ';'", func(given string) (string, error) {

@@ -13,7 +13,7 @@ func telemetryVariables() []Variable {
 			Sentence: "true turns spans and metrics off."},
 		{Name: "OTEL_SERVICE_NAME", Shown: "K_SERVICE, else pillion", Example: "shop-lb", form: anything("a name"),
 			Sentence: "The service.name of spans and metrics."},
-		{Name: "OTEL_RESOURCE_ATTRIBUTES", Example: "deployment.environment.name=prod", form: anything("a list of key=value, separated by ','"),
+		{Name: "OTEL_RESOURCE_ATTRIBUTES", Example: "deployment.environment.name=prod", form: pairs(),
 			Sentence: "Further attributes of the resource."},
 		{Name: "OTEL_TRACES_EXPORTER", Shown: "otlp when an OTLP endpoint is set, else none", Example: "console", form: choice("otlp", "console", "none"),
 			Sentence: "Where spans go."},
@@ -81,7 +81,7 @@ func exporterVariables(signal string) []Variable {
 // exporterDetails are the variables that the exporters read by themselves.
 func exporterDetails(name, shown func(string) string, of string) []Variable {
 	return []Variable{
-		{Name: name("HEADERS"), Shown: shown("unset"), Secret: true, Example: "api-key=0123456789", form: anything("a list of key=value, separated by ','"),
+		{Name: name("HEADERS"), Shown: shown("unset"), Secret: true, Example: "api-key=0123456789", form: pairs(),
 			Sentence: "Fields that are sent to the receiver of " + of + "."},
 		{Name: name("TIMEOUT"), Shown: shown("10000"), Example: "5000", form: milliseconds(),
 			Sentence: "How long one export of " + of + " may take, in milliseconds."},

@@ -15,6 +15,8 @@ func TestTelemetry_AnUnsupportedValueIsAWarningAndCountsAsUnset(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_COMPRESSION=zstd", "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION=br", "OTEL_EXPORTER_OTLP_INSECURE=1",
 		"OTEL_EXPORTER_OTLP_CERTIFICATE=/nonexistent", "OTEL_BSP_SCHEDULE_DELAY=5s", "OTEL_BSP_EXPORT_TIMEOUT=x", "OTEL_BSP_MAX_QUEUE_SIZE=0",
 		"OTEL_BSP_MAX_EXPORT_BATCH_SIZE=many", "OTEL_METRIC_EXPORT_INTERVAL=1m",
+		"OTEL_EXPORTER_OTLP_HEADERS=api-key", "OTEL_EXPORTER_OTLP_HEADERS=Authorization: Basic aHVzaA==", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=a=b,=c",
+		"OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=prod,team",
 	} {
 		name, _, _ := strings.Cut(pair, "=")
 		c, problems := given(pair)
