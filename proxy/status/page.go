@@ -31,7 +31,7 @@ thead th { border-top: 0; font-weight: 600; white-space: nowrap }
 .settings td:first-child { width: 1%; white-space: nowrap }
 small { display: block; opacity: .75 }
 .eligible { color: var(--good) } .draining { color: var(--wait) } .bad { color: var(--bad) }
-@media (max-width: 40rem) {
+@media (max-width: 60rem) {
   thead { display: none }
   tr { display: block; border-top: 1px solid var(--line); padding: .5rem 0 }
   td { display: grid; grid-template-columns: 7rem 1fr; border: 0; padding: .1rem 0 }
