@@ -3,6 +3,7 @@ package docs
 import (
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -139,6 +140,36 @@ func TestGcloud_TheREADMEsCommandMakesWhatItSays(t *testing.T) {
 		return
 	}
 	t.Error("README.md has no command to deploy")
+}
+
+// What a service of deploy/cloudrun reads and calls, its account may read and call: a command of the page says so.
+func TestGcloud_AccountsGetTheRolesThatTheyNeed(t *testing.T) {
+	t.Parallel()
+	page := read(t, "deploy/cloudrun/README.md")
+	granted := func(to, on, role string) bool {
+		return regexp.MustCompile(`add-iam-policy-binding ` + on + ` (?:[^\n]*\\\n)*[^\n]*serviceAccount:` + to + `[^\n]*\n[^\n]*` + role).MatchString(page.Text)
+	}
+	needs := 0
+	for _, b := range page.blocks() {
+		account := regexp.MustCompile(`--service-account=(\S+)`).FindStringSubmatch(b.Text)
+		if b.Kind != "sh deploy" || account == nil {
+			continue
+		}
+		name, _, _ := strings.Cut(account[1], "@")
+		if !strings.Contains(page.Text, "service-accounts create "+name+"\n") {
+			t.Errorf("%s:%d: nothing makes the account %s", b.Document, b.Line, name)
+		}
+		for pattern, role := range map[string]string{`--set-secrets=\w+=([\w-]+):`: "roles/secretmanager.secretAccessor", `run://(\w+)`: "roles/run.invoker"} {
+			for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(b.Text, -1) {
+				if needs++; !granted(account[1], m[1], role) {
+					t.Errorf("%s:%d: %s gets no %s on %s", b.Document, b.Line, account[1], role, m[1])
+				}
+			}
+		}
+	}
+	if needs < 4 {
+		t.Errorf("found %d needs", needs)
+	}
 }
 
 // Every other line of gcloud passes gcloud's parser. What it asks for does not exist here, so it may fail later.
