@@ -44,6 +44,26 @@ func TestShell_BlocksAreOfAKnownKind(t *testing.T) {
 	}
 }
 
+// A block that applies a manifest makes the secret that its pods wait for.
+func TestShell_SecretsAreMadeBeforeTheManifestsThatNeedThem(t *testing.T) {
+	t.Parallel()
+	applied := regexp.MustCompile(`kubectl apply -f (\S+)`)
+	secret := regexp.MustCompile(`secretKeyRef:\s+name: (\S+)`)
+	needs := 0
+	for _, b := range shellBlocks(t) {
+		for _, at := range applied.FindAllStringSubmatchIndex(b.Text, -1) {
+			for _, m := range secret.FindAllStringSubmatch(read(t, b.Text[at[2]:at[3]]).Text, -1) {
+				if needs++; !strings.Contains(b.Text[:at[0]], "kubectl create secret generic "+m[1]+" ") {
+					t.Errorf("%s:%d: nothing makes the secret %s", b.Document, b.Line, m[1])
+				}
+			}
+		}
+	}
+	if needs == 0 {
+		t.Error("found no secret that a manifest needs")
+	}
+}
+
 // Files that blocks, links and manifests name are there; so are the headings of links.
 func TestShell_FilesAndLinksExist(t *testing.T) {
 	t.Parallel()
