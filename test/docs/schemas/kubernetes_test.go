@@ -113,6 +113,17 @@ func TestKubernetes_TheSidecarStartsFirstAndStopsLast(t *testing.T) {
 	}
 }
 
+// An app's image may run as root: what our container does without is not asked of it.
+func TestKubernetes_TheSidecarAsksNothingOfTheApp(t *testing.T) {
+	pod := readManifest(t, "sidecar.yaml").pods[0].Spec
+	if pod.SecurityContext != nil {
+		t.Errorf("the whole pod gets %+v", pod.SecurityContext)
+	}
+	if s := pod.InitContainers[0].SecurityContext; s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.SeccompProfile == nil {
+		t.Errorf("our container gets %+v", s)
+	}
+}
+
 // The records that srv:// asks for exist only for a headless Service with a port of this name.
 func TestKubernetes_TheNameThatIsAskedForIsTheServices(t *testing.T) {
 	m := readManifest(t, "standalone.yaml")
