@@ -10,6 +10,8 @@ const (
 	largeLoan = 128 << 10 // a busy connection's receive buffer: fewer and larger writes wake the other side less often
 	maxLoans  = 32        // of large buffers, and of pipes, at a time
 	keptPipes = 4         // that nobody uses
+
+	tunnelPipe = 256 << 10 // bytes that one is to hold
 )
 
 // Loans are buffers and pipes for the tunnels of a process. A tunnel has one only while bytes are on their way through it,
@@ -63,7 +65,7 @@ func (l *Loans) takePipe() *pipe {
 	if l.pipes >= maxLoans {
 		return nil
 	}
-	p := newPipe()
+	p := newPipe(tunnelPipe)
 	if p != nil {
 		l.pipes++
 	}

@@ -2,6 +2,7 @@ package h1
 
 import (
 	"io"
+	"runtime"
 	"syscall"
 )
 
@@ -10,8 +11,10 @@ const MinMove = 2 * largeLoan
 
 // pipe is where splice(2) leaves what it has taken from one socket until the other takes it.
 type pipe struct {
-	r, w int
-	held int // bytes
+	r, w    int
+	size    int64           // how much it is to hold
+	held    int             // bytes
+	cleanup runtime.Cleanup // of one that a Server lends
 }
 
 // CanMove reports whether the next bytes can go to an outlet without being copied.

@@ -33,6 +33,7 @@ type Server struct {
 	copies    atomic.Bool // the kernel cannot splice
 	dates     atomic.Pointer[stamp]
 	exchanges sync.Pool
+	pipes     sync.Pool // for splicing; garbage collection closes them
 	serving   sync.WaitGroup
 
 	mu        sync.Mutex

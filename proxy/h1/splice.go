@@ -3,9 +3,9 @@ package h1
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -18,17 +18,73 @@ func cannotSplice(err error) bool {
 	return errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EOPNOTSUPP)
 }
 
-// move lets the kernel move up to left bytes between two sockets until the source's read deadline. It says how many
-// arrived. A nil error with fewer bytes means that the source is at its end.
-func move(dst, src net.Conn, left int64) (int64, error) {
-	return dst.(*net.TCPConn).ReadFrom(&io.LimitedReader{R: src, N: left})
+// bodyPipe is how much a pipe for a body is to hold: as a rule all that the kernel allows.
+const bodyPipe = 1 << 20
+
+// A spliced body goes through a pipe that is ours, and not net.TCPConn's own: a slow reader may need longer for what one
+// pipe holds than the stall timeout allows for some progress, and what a write deadline leaves in net's pipe is lost.
+
+// takePipe lends an empty pipe; nil when there is none to be had.
+func (s *Server) takePipe() *pipe {
+	if p, ok := s.pipes.Get().(*pipe); ok {
+		return p
+	}
+	p := newPipe(bodyPipe)
+	if p != nil {
+		p.cleanup = runtime.AddCleanup(p, func(ends pipe) { ends.close() }, pipe{r: p.r, w: p.w})
+	}
+	return p
 }
 
-// dead says that a socket has failed. The one that has not is then not to blame for an error between two of them.
-func dead(raw syscall.RawConn) bool {
-	gone := true
-	raw.Control(func(fd uintptr) { gone = socketDead(int(fd)) })
-	return gone
+// putPipe takes a pipe back. One that still holds bytes is closed.
+func (s *Server) putPipe(p *pipe) {
+	if p.held == 0 {
+		s.pipes.Put(p)
+		return
+	}
+	p.cleanup.Stop()
+	p.close()
+}
+
+// take waits for bytes of a socket, up to a limit, until its read deadline. io.EOF is its peer's orderly end.
+func (p *pipe) take(from syscall.RawConn, limit int64) (n int, err error) {
+	var errno syscall.Errno
+	err = from.Read(func(fd uintptr) bool {
+		n, errno = p.fill(int(fd), limit)
+		return errno != syscall.EAGAIN
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case errno != 0:
+		return 0, errno
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// give waits until a socket has taken all that the pipe holds, and says how much it took. arm gives it time: who takes
+// anything at all in that time gets it anew.
+func (p *pipe) give(to syscall.RawConn, arm func() time.Time) (n int64, err error) {
+	var errno syscall.Errno
+	for p.held > 0 && err == nil {
+		before := p.held
+		arm()
+		err = to.Write(func(fd uintptr) bool {
+			for errno = 0; p.held > 0 && errno == 0; {
+				errno = p.empty(int(fd))
+			}
+			return errno != syscall.EAGAIN
+		})
+		n += int64(before - p.held)
+		if err == nil {
+			err = failure(errno)
+		} else if p.held < before && errors.Is(err, os.ErrDeadlineExceeded) {
+			err = nil
+		}
+	}
+	return n, err
 }
 
 // ReadFrom copies a response body. What is left of a transport's own body of known length is spliced between the
@@ -39,8 +95,7 @@ func (w *writer) ReadFrom(r io.Reader) (n int64, err error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	if b, ok := r.(*content); ok && w.canSplice(b) {
-		n, err = w.splice(b)
-		if !w.conn.server.copies.Load() || err != nil {
+		if n, err = w.splice(b); err != nil || b.done {
 			return n, err
 		}
 	}
@@ -86,8 +141,14 @@ func (w *writer) splice(b *content) (n int64, err error) {
 	if err := w.FlushError(); err != nil {
 		return n, err
 	}
+	p := w.conn.server.takePipe()
+	if p == nil {
+		return n, nil
+	}
+	defer w.conn.server.putPipe(p)
+	l.moved()
 	for b.left > 0 {
-		m, err := w.spliceOnce(l, b)
+		m, err := w.spliceOnce(p, l, b)
 		n += m
 		if err != nil || m == 0 && w.conn.server.copies.Load() {
 			return n, err
@@ -97,54 +158,45 @@ func (w *writer) splice(b *content) (n int64, err error) {
 	return n, nil
 }
 
-// spliceOnce moves bytes until the read deadline wakes it, as every wait for a backend does.
-func (w *writer) spliceOnce(l *link, b *content) (int64, error) {
-	l.waiting = time.Now()
-	l.heard = l.waiting
-	l.arm(l.waiting)
+// moved begins another wait for the body.
+func (l *link) moved() {
+	l.heard = time.Now()
+	l.waiting, l.late = l.heard, false
+}
+
+// spliceOnce moves what is there, or waits until the read deadline wakes it, as every wait for a backend does.
+func (w *writer) spliceOnce(p *pipe, l *link, b *content) (int64, error) {
+	l.arm(time.Now())
 	if err := l.interrupted(); err != nil {
 		b.fail(err)
 		return 0, b.err
 	}
-	stalled := w.conn.armWrite()
-	n, err := move(w.conn.c, l.c, b.left)
-	b.left -= n
-	w.written += n
+	n, err := p.take(l.raw, b.left)
 	switch {
-	case err == nil && b.left > 0:
-		b.fail(io.ErrUnexpectedEOF)
-		return n, b.err
 	case err == nil:
-		return n, nil
-	case n == 0 && cannotSplice(err):
+	case cannotSplice(err):
 		w.conn.server.copies.Store(true)
 		return 0, nil
-	case errors.Is(err, os.ErrDeadlineExceeded) && (stalled.IsZero() || time.Now().Before(stalled)):
-		return n, w.spliceLater(l, b, n)
-	case dead(l.raw) && !errors.Is(err, os.ErrDeadlineExceeded):
-		b.fail(err)
-		return n, b.err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if err = l.wake(); err == nil {
+			return 0, nil
+		}
+		fallthrough
+	default:
+		b.fail(noEOF(err))
+		return 0, b.err
 	}
-	w.err = err
-	b.fail(&Error{Client: Gone, Timeout: errors.Is(err, os.ErrDeadlineExceeded), Err: err})
-	return n, b.err
+	b.left -= int64(n)
+	m, err := p.give(w.conn.raw, w.conn.armWrite)
+	w.written += m
+	if err != nil {
+		w.err = err
+		b.fail(&Error{Client: Gone, Timeout: errors.Is(err, os.ErrDeadlineExceeded), Err: err})
+		return m, b.err
+	}
+	l.moved()
+	return m, nil
 }
-
-// spliceLater is what happens at a wake: with progress the wait begins anew.
-func (w *writer) spliceLater(l *link, b *content, n int64) error {
-	if n > 0 {
-		l.waiting = time.Now()
-	}
-	if err := l.wake(); err != nil {
-		b.fail(err)
-		return b.err
-	}
-	return nil
-}
-
-// errLost is for a body of which some bytes had left the client's socket when the backend's failed. Nobody knows how many,
-// so where this request ends and the next begins is not known either: the connection carries no other.
-var errLost = errors.New("bytes of the body were lost on their way")
 
 // splice moves what is left of the client's body, once nothing of it is buffered. 0 and no error means that it has to be
 // copied.
@@ -166,9 +218,15 @@ func (b *body) spliceTo(l *link) (total int64, _ error) {
 	if b.expects && !b.conn.x.writer.proceed() {
 		return 0, errNotAsked
 	}
+	p := b.conn.server.takePipe()
+	if p == nil {
+		return 0, nil
+	}
+	defer b.conn.server.putPipe(p)
+	b.conn.armed = time.Time{}
 	progress := time.Now()
 	for b.left > 0 {
-		n, err := b.spliceOnce(l, progress)
+		n, err := b.spliceOnce(p, l, progress)
 		total += n
 		if err != nil || n == 0 && l.t.copies.Load() {
 			return total, err
@@ -177,43 +235,42 @@ func (b *body) spliceTo(l *link) (total int64, _ error) {
 			progress = time.Now()
 		}
 	}
-	b.done = true
 	return total, nil
 }
 
-// spliceOnce moves bytes for a short while. The client's stall timeout counts over several of them, so that the read
-// deadline comes before the write deadline and the two cannot be confused: a write that was given up has lost bytes.
-func (b *body) spliceOnce(l *link, progress time.Time) (int64, error) {
-	b.conn.armed = time.Time{}
-	b.conn.c.SetReadDeadline(time.Now().Add(nextLook))
+// spliceOnce moves what is there, or waits for it for a short while. The client's stall timeout counts over several such
+// waits.
+func (b *body) spliceOnce(p *pipe, l *link, progress time.Time) (int64, error) {
+	b.armLook()
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	stalled := l.armWrite()
-	n, err := move(l.c, b.conn.c, b.left)
-	b.left -= n
+	n, err := p.take(b.conn.raw, b.left)
 	switch {
-	case err == nil && b.left > 0:
-		b.err = clientFault(io.ErrUnexpectedEOF)
-		return n, b.err
 	case err == nil:
-		return n, nil
-	case n == 0 && cannotSplice(err):
+	case cannotSplice(err):
 		l.t.copies.Store(true)
 		return 0, nil
-	case !errors.Is(err, os.ErrDeadlineExceeded):
-		b.err = errLost
-		if dead(b.conn.raw) {
-			b.err = clientFault(err)
-			return n, b.err
-		}
-		return n, err
-	case !stalled.IsZero() && !time.Now().Before(stalled):
-		b.err = errLost
-		return n, &Error{Timeout: true, Err: errTimeout}
-	case n == 0 && b.conn.server.StallTimeout > 0 && time.Since(progress) >= b.conn.server.StallTimeout:
-		b.err = clientFault(err)
+	case errors.Is(err, os.ErrDeadlineExceeded) && (b.conn.server.StallTimeout <= 0 || time.Since(progress) < b.conn.server.StallTimeout):
+		b.conn.armed = time.Time{}
+		return 0, nil
+	default:
+		b.err = clientFault(noEOF(err))
 		return 0, b.err
 	}
-	return n, nil
+	b.left -= int64(n)
+	b.done = b.left == 0
+	m, err := p.give(l.raw, l.armWrite)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = &Error{Timeout: true, Err: errTimeout}
+	}
+	return m, err
+}
+
+// armLook has the next wait for the client end soon. A deadline that does so already is left.
+func (b *body) armLook() {
+	if now := time.Now(); b.conn.armed.Sub(now) < slack {
+		b.conn.armed = now.Add(nextLook)
+		b.conn.c.SetReadDeadline(b.conn.armed)
+	}
 }

@@ -81,11 +81,8 @@ func rawPeek(fd int) peek {
 	}
 }
 
-// States of a TCP socket, after Linux' include/net/tcp_states.h.
-const (
-	tcpEstablished = 1
-	tcpClose       = 7
-)
+// tcpEstablished is a state of a TCP socket, after Linux' include/net/tcp_states.h.
+const tcpEstablished = 1
 
 // tcpState is the state of a socket, 0 for anything but TCP.
 func tcpState(fd int) byte {
@@ -100,9 +97,6 @@ func tcpState(fd int) byte {
 // socketOpen says that neither side has ended the connection, as far as the platform tells.
 func socketOpen(fd int) bool { state := tcpState(fd); return state == tcpEstablished || state == 0 }
 
-// socketDead says that a connection was reset or has ended in both directions.
-func socketDead(fd int) bool { return tcpState(fd) == tcpClose }
-
 // From Linux' include/uapi/linux/fcntl.h, and splice(2).
 const (
 	setPipeSize    = 1031
@@ -110,22 +104,19 @@ const (
 	spliceNonblock = 2
 )
 
-// pipeSize is what a pipe is asked to hold. The kernel may grant less.
-const pipeSize = 256 << 10
-
-// newPipe is nil when there is none to be had.
-func newPipe() *pipe {
+// newPipe is nil when there is none to be had. The kernel may grant less than the size.
+func newPipe(size int) *pipe {
 	var fds [2]int
 	if syscall.Pipe2(fds[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK) != nil {
 		return nil
 	}
-	syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fds[1]), setPipeSize, pipeSize)
-	return &pipe{r: fds[0], w: fds[1]}
+	syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fds[1]), setPipeSize, uintptr(size))
+	return &pipe{r: fds[0], w: fds[1], size: int64(size)}
 }
 
 // fill takes up to limit bytes from a socket: 0 and no error at its peer's orderly end.
 func (p *pipe) fill(fd int, limit int64) (int, syscall.Errno) {
-	n, errno := rawSplice(fd, p.w, int(min(limit, pipeSize)))
+	n, errno := rawSplice(fd, p.w, int(min(limit, p.size)))
 	p.held += n
 	return n, errno
 }

@@ -1,0 +1,93 @@
+package strict
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pillion-lb/pillion/test/internal/await"
+	"github.com/pillion-lb/pillion/test/internal/backend"
+)
+
+// Bodies of this size go from socket to socket by the kernel, which takes much more at once than a slow reader.
+const movedSize = 8 << 20
+
+// stallLimit is the stall timeout of these tests, and slowFor how long somebody in them is slow.
+const (
+	stallLimit = time.Second
+	slowFor    = 4 * stallLimit
+)
+
+// sip reads a little now and then, always much sooner than the stall timeout, and then the rest at once.
+func sip(r io.Reader, total int) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	p := make([]byte, 8<<10)
+	for end := time.Now().Add(slowFor); time.Now().Before(end); <-tick.C {
+		n, err := r.Read(p)
+		if total -= n; err != nil {
+			return fmt.Errorf("%d bytes before the end: %w", total, err)
+		}
+	}
+	_, err := io.CopyN(io.Discard, r, int64(total))
+	return err
+}
+
+// Whoever takes some of a body is not stalled, however long he needs for all that the kernel has taken for him.
+func TestMoved_ASlowReaderIsNotCut(t *testing.T) {
+	t.Parallel()
+	large := backend.Answer(200, strings.Repeat("a", movedSize))
+	raw := backend.StartScript(t, "raw", func(backend.Request) string { return large })
+	p := pillion.Start(t, "LB_BACKENDS="+raw.Target(), "LB_STALL_TIMEOUT="+stallLimit.String())
+	conn, in := connect(t, p.Address)
+	_ = conn.(*net.TCPConn).SetReadBuffer(32 << 10)
+	_, _ = io.WriteString(conn, get())
+	if err := sip(in, len(large)); err != nil {
+		t.Error(err)
+	}
+}
+
+// So it is with a backend and the body of a request.
+func TestMoved_ASlowBackendIsNotCut(t *testing.T) {
+	t.Parallel()
+	raw := backend.StartRaw(t, "raw", func(c *backend.Conn) {
+		_ = c.Conn.(*net.TCPConn).SetReadBuffer(32 << 10)
+		if _, err := c.ReadHead(); err != nil {
+			return
+		}
+		if err := sip(c.In, movedSize); err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(c, backend.Answer(200, "all of it"))
+	})
+	p := pillion.Start(t, "LB_BACKENDS="+raw.Target(), "LB_STALL_TIMEOUT="+stallLimit.String())
+	conn, in := connect(t, p.Address)
+	go func() { _, _ = io.WriteString(conn, post(strings.Repeat("a", movedSize), fmt.Sprintf("Content-Length: %d", movedSize))) }()
+	if status, body, _, err := whole(in, "POST"); status != 200 || body != "all of it" || err != nil {
+		t.Errorf("%d %q %v", status, body, err)
+	}
+}
+
+// A backend that falls silent in such a body is cut off by the stall timeout, as in any other.
+func TestMoved_ASilentBackendIsCutOff(t *testing.T) {
+	t.Parallel()
+	end := make(chan struct{})
+	defer close(end)
+	raw := backend.StartRaw(t, "raw", func(c *backend.Conn) {
+		if _, err := c.ReadRequest(); err == nil {
+			_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nhello", movedSize)
+			<-end
+		}
+	})
+	p := pillion.Start(t, "LB_BACKENDS="+raw.Target(), "LB_STALL_TIMEOUT="+stallLimit.String())
+	conn, in := connect(t, p.Address)
+	_ = conn.SetDeadline(time.Now().Add(await.Limit / 2))
+	_, _ = io.WriteString(conn, get())
+	if _, _, _, err := whole(in, "GET"); err == nil || isTimeout(err) || strings.Contains(err.Error(), "i/o timeout") {
+		t.Errorf("the answer: %v", err)
+	}
+}
