@@ -71,6 +71,7 @@ type exchange struct {
 	response atomic.Pointer[time.Timer]
 	written  atomic.Int64 // Unix nanoseconds
 	begun    atomic.Bool  // a byte of a response came, be it of a 1xx
+	headed   atomic.Bool  // there is nothing to wait for any more: the final head is here, or will never be
 	bodyErr  atomic.Pointer[h1.Error]
 
 	mu       sync.Mutex // held while a 1xx is passed on
@@ -93,9 +94,7 @@ func (x *exchange) trace() *httptrace.ClientTrace {
 		WroteRequest: func(httptrace.WroteRequestInfo) {
 			x.written.Store(time.Now().UnixNano())
 			x.moved(x.upload)
-			if !x.begun.Load() && x.patience > 0 {
-				x.response.Store(time.AfterFunc(x.patience, func() { x.cancel(errTimeout) }))
-			}
+			x.awaitHead()
 		},
 	}
 	t.Got1xxResponse = func(code int, h textproto.MIMEHeader) error {
@@ -229,8 +228,22 @@ func (x *exchange) moved(t *time.Timer) {
 	}
 }
 
+// awaitHead starts the response timer, unless the final head came before the end of the request. One of awaitHead and
+// stopTimer, which may run meanwhile, sees what the other did.
+func (x *exchange) awaitHead() {
+	if x.patience <= 0 || x.headed.Load() {
+		return
+	}
+	t := time.AfterFunc(x.patience, func() { x.cancel(errTimeout) })
+	x.response.Store(t)
+	if x.headed.Load() {
+		t.Stop()
+	}
+}
+
 func (x *exchange) stopTimer() {
 	x.begun.Store(true)
+	x.headed.Store(true)
 	if t := x.response.Load(); t != nil {
 		t.Stop()
 	}

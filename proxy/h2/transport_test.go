@@ -130,3 +130,33 @@ func TestTransport_ACancelledRequestIsTheClientsDoing(t *testing.T) {
 		t.Errorf("the error is %#v", err)
 	}
 }
+
+// A backend that says something on the way, and reads the request to its end after that, has as long for its answer as any
+// other from then on.
+func TestTransport_AnInterimResponseIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	hinted := make(chan struct{})
+	transport := startBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	})
+	body, client := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://app.example/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = -1
+	go func() {
+		<-hinted
+		client.Close()
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err = transport.Send(r.WithContext(ctx), &h1.Call{
+		Body: body, ResponseTimeout: 50 * time.Millisecond, Informational: func(int, http.Header) { close(hinted) },
+	})
+	if e, ok := err.(*h1.Error); !ok || !e.Timeout {
+		t.Errorf("%v, and not a timeout", err)
+	}
+}
