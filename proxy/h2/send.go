@@ -50,6 +50,9 @@ func (t *Transport) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 	x.stopTimer()
 	c.FirstByte = time.Now()
 	b := &body{source: resp.Body, x: x, client: r.Context()}
+	if resp.StatusCode == http.StatusNotModified || resp.StatusCode == http.StatusNoContent {
+		b.none, resp.ContentLength = true, 0
+	}
 	if resp.ContentLength > 0 {
 		b.stall = x.stalled(func() bool { return true })
 	}
@@ -306,10 +309,14 @@ type body struct {
 	x      *exchange
 	client context.Context
 	stall  *time.Timer // of a body of known length
+	none   bool        // the status says that there is none, and a Content-Length is another answer's (RFC 9110 section 8.6)
 }
 
 // Read reads on, for as long as the backend makes progress. An error other than io.EOF is an *h1.Error.
 func (b *body) Read(p []byte) (int, error) {
+	if b.none {
+		return 0, io.EOF
+	}
 	b.x.waits(b.stall)
 	n, err := b.source.Read(p)
 	b.x.moved(b.stall)

@@ -191,6 +191,16 @@ var framedResponses = []response{
 		a.data(false, "hello")
 		a.headers(true, pair{"x", "y"})
 	}},
+	{name: "304 with the length of another answer", as: "304 ", frames: func(a *answerer) {
+		a.headers(true, status("304"), pair{"content-length", "70000"})
+	}},
+	{name: "304 with a body", as: "304 ", frames: func(a *answerer) {
+		a.headers(false, status("304"), pair{"content-length", "8"})
+		a.data(true, "smuggled")
+	}},
+	{name: "204 with a length", as: "204 ", frames: func(a *answerer) {
+		a.headers(true, status("204"), pair{"content-length", "8"})
+	}},
 	{name: "connection fields", as: "200 hello", frames: func(a *answerer) {
 		a.headers(false, status("200"), pair{"connection", "close"}, pair{"keep-alive", "timeout=5"})
 		a.data(true, "hello")
