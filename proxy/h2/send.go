@@ -33,7 +33,7 @@ func (t *Transport) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 		return nil, e
 	}
 	c.Reused = reused
-	out := x.request(httptrace.WithClientTrace(ctx, x.trace()), r, t.TLS != nil)
+	out := x.request(httptrace.WithClientTrace(ctx, x.trace()), r, t)
 	resp, err := conn.RoundTrip(out)
 	x.leave()
 	if err != nil {
@@ -117,10 +117,13 @@ func (x *exchange) trace() *httptrace.ClientTrace {
 
 // request is the attempt's own request: net/http may read it until the response body is closed, so nothing of it is
 // shared with what the caller reuses.
-func (x *exchange) request(ctx context.Context, r *http.Request, secure bool) *http.Request {
-	host := r.Host
-	if x.call.Host != "" {
+func (x *exchange) request(ctx context.Context, r *http.Request, t *Transport) *http.Request {
+	host := t.Address // an HTTP/1.0 client may have given none
+	switch {
+	case x.call.Host != "":
 		host = x.call.Host
+	case r.Host != "":
+		host = r.Host
 	}
 	header := make(http.Header, len(r.Header)+len(x.call.Fields))
 	values := make([]string, 0, len(r.Header)+len(x.call.Fields)) // room for nearly all of them, in one piece
@@ -143,7 +146,7 @@ func (x *exchange) request(ctx context.Context, r *http.Request, secure bool) *h
 		header["User-Agent"] = nil // or net/http would add its own
 	}
 	out := (&http.Request{
-		Method: r.Method, URL: target(r, host, secure), Host: host, Header: header,
+		Method: r.Method, URL: target(r, host, t.TLS != nil), Host: host, Header: header,
 		Proto: "HTTP/2.0", ProtoMajor: 2, Trailer: maps.Clone(r.Trailer), ContentLength: r.ContentLength,
 	}).WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
@@ -169,6 +172,9 @@ func target(r *http.Request, host string, secure bool) *url.URL {
 	path := r.RequestURI
 	if !strings.HasPrefix(path, "/") && path != "*" {
 		path = r.URL.RequestURI()
+		if r.Method == http.MethodOptions && r.URL.Path == "" && path == "/" {
+			path = "*" // RFC 9112 section 3.2.4
+		}
 	}
 	if path == "*" {
 		return &url.URL{Scheme: scheme, Host: host, Path: "*"}

@@ -62,5 +62,6 @@ var targets = []request{
 	accept("a malformed escape in the query", line("GET /a?b=%zz HTTP/1.1"), `GET /a?b=%zz app.example ""`),
 	accept("a backslash in a path", line("GET /a\\b HTTP/1.1"), `GET /a\b app.example ""`),
 	accept("parameters", line("GET /a;b=c/../d HTTP/1.1"), `GET /a;b=c/../d app.example ""`),
+	accept("OPTIONS of everything, as to a proxy", line("OPTIONS http://app.example HTTP/1.1"), `OPTIONS * app.example ""`),
 	accept("OPTIONS of everything", line("OPTIONS * HTTP/1.1"), `OPTIONS * app.example ""`),
 }

@@ -52,6 +52,19 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// Whoever speaks HTTP/1.0 need not name a host. The backend is asked by the name that we know it by.
+func TestRequests_WithoutAHostAreForTheBackendsOwn(t *testing.T) {
+	t.Parallel()
+	for protocol, r := range recorders(t) {
+		s := &scene{p: start(t, r.target), r: r}
+		_, address, _ := strings.Cut(r.target, "://")
+		address, _, _ = strings.Cut(address, "?")
+		if problem := s.play(accept("", bare("GET / HTTP/1.0"), `GET / `+address+` ""`)); problem != "" {
+			t.Errorf("to %s: %s", protocol, problem)
+		}
+	}
+}
+
 // play sends one case and says what went wrong with it.
 func (s *scene) play(c request) string {
 	problem := s.exchange(c)
