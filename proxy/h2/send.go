@@ -73,6 +73,7 @@ type exchange struct {
 	deadline *time.Timer
 	response atomic.Pointer[time.Timer]
 	written  atomic.Int64 // Unix nanoseconds
+	sent     atomic.Bool  // the head is on its way
 	begun    atomic.Bool  // a byte of a response came, be it of a 1xx
 	headed   atomic.Bool  // there is nothing to wait for any more: the final head is here, or will never be
 	bodyErr  atomic.Pointer[h1.Error]
@@ -93,6 +94,7 @@ func (x *exchange) leave() {
 // trace notes how far the exchange is and passes 1xx responses on.
 func (x *exchange) trace() *httptrace.ClientTrace {
 	t := &httptrace.ClientTrace{
+		WroteHeaders:         func() { x.sent.Store(true) },
 		GotFirstResponseByte: func() { x.begun.Store(true) },
 		WroteRequest: func(httptrace.WroteRequestInfo) {
 			x.written.Store(time.Now().UnixNano())
@@ -391,8 +393,11 @@ func (x *exchange) error(err error, client context.Context) *h1.Error {
 	if x.written.Load() == 0 {
 		e.Phase = h1.Write
 	}
-	if x.begun.Load() {
+	switch {
+	case x.begun.Load():
 		e.Outcome = h1.Broken
+	case !x.sent.Load():
+		e.Outcome = h1.NotSent // net/http, or the backend's settings, would not have it
 	}
 	var reset streamError
 	switch {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,5 +159,44 @@ func TestTransport_AnInterimResponseIsNoAnswer(t *testing.T) {
 	})
 	if e, ok := err.(*h1.Error); !ok || !e.Timeout {
 		t.Errorf("%v, and not a timeout", err)
+	}
+}
+
+// A request whose head is larger than the backend's settings allow never leaves us, and the backend is not to blame for it.
+func TestTransport_WhatTheBackendWouldNotTakeIsNotSent(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{
+		Protocols: new(http.Protocols), MaxHeaderBytes: 2 << 10,
+		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+	}
+	s.Protocols.SetUnencryptedHTTP2(true)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Serve(l)
+	}()
+	transport := &Transport{Address: l.Addr().String()}
+	t.Cleanup(func() {
+		transport.CloseIdle()
+		s.Close()
+		<-done
+	})
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://app.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.Send(r, new(h1.Call)) // whose answer comes behind the settings
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	r.Header["X"] = []string{strings.Repeat("a", 8<<10)}
+	_, err = transport.Send(r, new(h1.Call))
+	if e, ok := err.(*h1.Error); !ok || e.Outcome != h1.NotSent || e.Phase != h1.Write {
+		t.Errorf("%+v", err)
 	}
 }
