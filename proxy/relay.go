@@ -17,7 +17,8 @@ import (
 // relayBuffers hold what is on its way from a backend to a client when it can't be moved without copying.
 var relayBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
-// large is from which known length on a body is offered to the writer whole, which may splice it.
+// large is from which known length on a body of HTTP/1.1 is offered to the writer whole, which may splice it. It also
+// shows what has come when the backend falls silent; bodies of HTTP/2 don't tell it.
 const large = 64 << 10
 
 // relay passes the winner's response on: head, body as it comes, trailers. The affinity cookie is set here and only
@@ -73,7 +74,7 @@ func (x *exchange) showHead(ep *endpoint, resp *http.Response) {
 
 // copyBody moves the body and flushes whatever would otherwise wait for more.
 func (x *exchange) copyBody(resp *http.Response) *h1.Error {
-	if resp.ContentLength >= large {
+	if resp.ContentLength >= large && resp.ProtoMajor == 1 {
 		if to, ok := x.w.(io.ReaderFrom); ok {
 			n, err := to.ReadFrom(resp.Body)
 			x.record.BytesOut += n

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -89,5 +90,29 @@ func TestMoved_ASilentBackendIsCutOff(t *testing.T) {
 	_, _ = io.WriteString(conn, get())
 	if _, _, _, err := whole(in, "GET"); err == nil || isTimeout(err) || strings.Contains(err.Error(), "i/o timeout") {
 		t.Errorf("the answer: %v", err)
+	}
+}
+
+// What HTTP/2 brings of such a body is shown at once, as that of any other: its backend may take its time.
+func TestMoved_WhatComesOverHTTP2IsShownAtOnce(t *testing.T) {
+	t.Parallel()
+	var faults await.Values[string]
+	shown := make(chan struct{})
+	target := startFramed(t, &faults, func(_ seen, a *answerer) {
+		a.headers(false, pair{":status", "200"}, pair{"content-length", fmt.Sprint(movedSize)})
+		a.data(false, "hello")
+		<-shown
+	})
+	defer close(shown)
+	conn, in := connect(t, start(t, target).Address)
+	_, _ = io.WriteString(conn, get())
+	_ = conn.SetReadDeadline(time.Now().Add(await.Limit / 3))
+	r, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, len("hello"))
+	if _, err := io.ReadFull(r.Body, p); err != nil || string(p) != "hello" {
+		t.Errorf("%q %v", p, err)
 	}
 }
