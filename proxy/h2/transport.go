@@ -136,7 +136,7 @@ func (t *Transport) connect(ctx context.Context, address string) (*http.ClientCo
 		Protocols:              &protocols,
 		HTTP2: &http.HTTP2Config{
 			SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: writeTimeout,
-			MaxReceiveBufferPerStream: 1 << 20, MaxReceiveBufferPerConnection: 8 << 20,
+			MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
 		},
 	}
 	if t.TLS != nil {
@@ -152,6 +152,13 @@ func (t *Transport) connect(ctx context.Context, address string) (*http.ClientCo
 	}
 	return c, nil
 }
+
+// A client that does not take its answer leaves it in its stream's window, which is therefore small. The connection, which
+// others share, has a window for more such streams than it has: were it to run out, they would all wait for that client.
+const (
+	streamWindow = 256 << 10
+	connWindow   = 1 << 30
+)
 
 // writeTimeout is how long a backend may take none of what is written.
 const writeTimeout = 60 * time.Second

@@ -277,3 +277,30 @@ func TestHTTP2_RefusalsCarryARequestID(t *testing.T) {
 		}
 	}
 }
+
+// Clients that do not take their answers hold up nobody who has the same backend, and so the same connection to it.
+func TestHTTP2_ClientsThatTakeNothingHoldUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	const idlers = 60
+	part := strings.Repeat("a", 200<<10)
+	begun := make(chan string, idlers)
+	p := pillion.Start(t, "LB_BACKENDS="+bothWays(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, part)
+		if r.URL.Path == "/idle" {
+			begun <- r.URL.Path
+			_, _ = io.WriteString(w, part)
+		}
+	})["h2c"])
+	idle := dialFramed(t, p.Address)
+	for range idlers {
+		idle.open(pseudo("GET", "/idle")...)
+	}
+	for range idlers {
+		within(t, "answer that nobody takes", begun)
+	}
+	conn, in := connect(t, p.Address)
+	_, _ = io.WriteString(conn, line("GET / HTTP/1.1"))
+	if status, body, _, err := whole(in, "GET"); status != 200 || body != part || err != nil {
+		t.Errorf("somebody else's request: %d, %d bytes, %v", status, len(body), err)
+	}
+}
