@@ -2,7 +2,6 @@ package h1
 
 import (
 	"errors"
-	"net"
 	"os"
 	"syscall"
 	"time"
@@ -40,16 +39,25 @@ func skip(pieces *[3][]byte, n int) {
 	}
 }
 
-// writeMany is writev by net.Conn's own means.
+// writeMany writes what is left of three pieces as one.
 func (c *conn) writeMany(all [3][]byte) error {
-	buffers := net.Buffers(all[:])
-	for {
+	for len(all[0])+len(all[1])+len(all[2]) > 0 {
+		var n int
+		var errno syscall.Errno
 		c.armWrite()
-		n, err := buffers.WriteTo(c.c)
-		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		err := c.raw.Write(func(fd uintptr) bool {
+			n, errno = rawWrite(int(fd), &all)
+			return errno != syscall.EAGAIN
+		})
+		switch {
+		case err != nil:
 			return err
+		case errno != 0:
+			return errno
 		}
+		skip(&all, n)
 	}
+	return nil
 }
 
 // writeAll writes one piece.
