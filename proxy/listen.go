@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/proxy/h1"
 )
 
 // Listen opens the one port, LB_LISTEN, with TLS where a certificate is configured. An error says that the address
@@ -18,7 +19,7 @@ func Listen(p config.Process) (net.Listener, error) {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
 	if p.TLSCertFile == "" {
-		return l, nil
+		return h1.Lightly(l), nil
 	}
 	secure, err := ListenerTLS(p.TLSCertFile, p.TLSKeyFile)
 	if err != nil {

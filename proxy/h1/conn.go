@@ -53,6 +53,7 @@ type conn struct {
 	server *Server
 	c      net.Conn
 	raw    syscall.RawConn // nil: not clear-text TCP
+	light  *socket         // the same, until more than one piece was written to it
 	onRead func(fd uintptr) bool
 	tls    *tls.ConnectionState
 	remote string
@@ -62,6 +63,7 @@ type conn struct {
 	dry    bool // the last read left no bytes in the kernel
 	unsure bool // waiting without having been told that there is nothing
 	fresh  bool // no request was read yet: an HTTP/2 preface may come
+	spoke  bool // something was written
 	warm   bool // this goroutine's stack has grown for a request
 	late   bool // the limit has passed: what is in the kernel by now still counts
 	state  atomic.Int32
@@ -73,6 +75,7 @@ func newConn(s *Server, c net.Conn) *conn {
 	k := &conn{server: s, c: c, raw: poller(c), fd: -1, fresh: true, since: time.Now()}
 	if k.raw != nil {
 		k.onRead = k.readable
+		k.light, _ = c.(*socket)
 	}
 	return k
 }
@@ -365,14 +368,12 @@ func (c *conn) end(answered bool) bool {
 
 // reset makes the close a reset, so that the client sees that its answer is cut.
 func (c *conn) reset() {
-	switch k := c.c.(type) {
-	case *net.TCPConn:
-		k.SetLinger(0)
-	case *tls.Conn:
-		if tcp, ok := k.NetConn().(*net.TCPConn); ok {
-			tcp.SetLinger(0)
-			tcp.Close()
-		}
+	under := netConn(c.c)
+	if tcp, ok := under.(interface{ SetLinger(int) error }); ok {
+		tcp.SetLinger(0)
+	}
+	if c.tls != nil {
+		under.Close()
 	}
 }
 

@@ -12,6 +12,10 @@
 // the writer (writer.go, writerhead.go), which writes a small answer at once when the handler returns. Large bodies of
 // known length go from socket to socket (splice.go).
 //
+// A connection of a listener made by Lightly begins outside of the poller, as a bare descriptor (listener_linux.go,
+// socket_linux.go). If its first request is there and it ends with the answer, that is all it ever was; if anything has to
+// wait, the poller gets to know it, and the rest is as above.
+//
 // A tunnel is the caller's, who relays it by an Inlet and an Outlet for each direction (stream.go): bytes are read and
 // written in the poller's callbacks too, into borrowed buffers (lent.go), or moved by the kernel (pipe.go).
 //

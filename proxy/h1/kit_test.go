@@ -20,7 +20,7 @@ func serve(t testing.TB, s *Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serveOn(t, s, l)
+	serveOn(t, s, Lightly(l))
 	return l.Addr().String()
 }
 

@@ -255,7 +255,7 @@ func (s *Server) closeListeners() {
 // kill ends a connection from outside. A close would wait for the goroutine that is in the poller's callback, so only
 // the socket is shut down; its goroutine closes it.
 func (c *conn) kill() {
-	if tcp, ok := netConn(c.c).(*net.TCPConn); ok {
+	if tcp, ok := netConn(c.c).(halves); ok {
 		tcp.CloseRead()
 		tcp.CloseWrite()
 	} else {
@@ -264,6 +264,12 @@ func (c *conn) kill() {
 	}
 	c.state.CompareAndSwap(idle, ending)
 	c.c.SetDeadline(past)
+}
+
+// halves is a connection whose directions can be ended one by one.
+type halves interface {
+	CloseRead() error
+	CloseWrite() error
 }
 
 // netConn is what is under TLS.

@@ -15,8 +15,11 @@ import (
 
 // poller is the raw connection of a clear-text TCP socket, nil for any other.
 func poller(c net.Conn) syscall.RawConn {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
+	switch c := c.(type) {
+	case *socket:
+		return c.raw()
+	case *net.TCPConn:
+		if raw, err := c.SyscallConn(); err == nil {
 			return raw
 		}
 	}

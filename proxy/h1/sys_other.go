@@ -10,6 +10,14 @@ import (
 // poller is nil here: every connection is used through net.Conn's own methods, and what follows is never called.
 func poller(net.Conn) syscall.RawConn { return nil }
 
+// Lightly returns a listener as it is.
+func Lightly(l net.Listener) net.Listener { return l }
+
+// socket is never used.
+type socket struct{ net.Conn }
+
+func (s *socket) poll() net.Conn { return s.Conn }
+
 func rawRead(int, []byte) (int, syscall.Errno)      { return 0, syscall.ENOSYS }
 func rawWrite(int, *[3][]byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }
 func rawPeek(int) peek                              { return silent }

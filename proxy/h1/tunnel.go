@@ -53,7 +53,7 @@ func (c *conn) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	x.body.Close()
 	c.c.SetDeadline(time.Time{})
-	if tcp, ok := netConn(c.c).(*net.TCPConn); ok {
+	if tcp, ok := netConn(c.c).(interface{ SetKeepAlive(bool) error }); ok {
 		tcp.SetKeepAlive(true) // nothing else notices a peer that vanished; listeners may have it off, as it costs four calls
 	}
 	glued := append([]byte(nil), x.in.bytes()...)

@@ -13,6 +13,7 @@ func (c *conn) write(pieces ...[]byte) error {
 	var all [3][]byte
 	copy(all[:], pieces)
 	if c.fd >= 0 {
+		c.prompt()
 		n, errno := rawWrite(c.fd, &all)
 		if errno != 0 && errno != syscall.EAGAIN {
 			return errno
@@ -37,6 +38,15 @@ func skip(pieces *[3][]byte, n int) {
 		pieces[i] = pieces[i][m:]
 		n -= m
 	}
+}
+
+// prompt sees to it that no piece but the first waits for the client to acknowledge what went before it.
+func (c *conn) prompt() {
+	if c.spoke && c.light != nil {
+		c.light.poll()
+		c.light = nil
+	}
+	c.spoke = true
 }
 
 // writeMany writes what is left of three pieces as one.
