@@ -36,9 +36,19 @@ func Lightly(l net.Listener) net.Listener {
 		file.Close()
 		return l
 	}
+	raw.Control(deferAccept)
 	light := &listener{file, raw, tcp.Addr()}
 	tcp.Close() // what listens lives on in the file
 	return light
+}
+
+// silence is for how many seconds the kernel keeps a connection to itself on which nothing was sent yet.
+const silence = 1
+
+// deferAccept makes a connection and its first bytes one event instead of two. A client that says nothing is accepted when
+// it has acknowledged our side of the handshake once more.
+func deferAccept(fd uintptr) {
+	syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT, silence)
 }
 
 // Accept waits for a connection.

@@ -416,7 +416,10 @@ func TestServer_ShutdownWaitsForExchangesAndTunnels(t *testing.T) {
 	t.Parallel()
 	entered, leave := make(chan bool, 2), make(chan bool)
 	s := handler(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/tunnel" {
+		switch r.URL.Path {
+		case "/first":
+			return
+		case "/tunnel":
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -435,6 +438,8 @@ func TestServer_ShutdownWaitsForExchangesAndTunnels(t *testing.T) {
 	})
 	addr := serve(t, s)
 	idle, busy, tunnelled := dial(t, addr), dial(t, addr), dial(t, addr)
+	idle.send("GET /first HTTP/1.1\r\nHost: x\r\n\r\n") // of one that never spoke the kernel may not have told us
+	idle.response("GET")
 	busy.send(get)
 	tunnelled.send("GET /tunnel HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
 	receive(t, entered)

@@ -246,3 +246,23 @@ func TestLightly_LeavesOthersAlone(t *testing.T) {
 		t.Error("replaced")
 	}
 }
+
+// TestListener_AcceptsTheSilent, though later than those who speak.
+func TestListener_AcceptsTheSilent(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	light := Lightly(l)
+	defer light.Close()
+	dial(t, light.Addr().String())
+	arrived := make(chan net.Conn, 1)
+	go func() {
+		c, _ := light.Accept()
+		arrived <- c
+	}()
+	if c := receive(t, arrived); c != nil {
+		c.Close()
+	}
+}
