@@ -36,7 +36,7 @@ func Lightly(l net.Listener) net.Listener {
 		file.Close()
 		return l
 	}
-	raw.Control(deferAccept)
+	raw.Control(func(fd uintptr) { deferAccept(fd, silence) })
 	light := &listener{file, raw, tcp.Addr()}
 	tcp.Close() // what listens lives on in the file
 	return light
@@ -47,9 +47,12 @@ const silence = 1
 
 // deferAccept makes a connection and its first bytes one event instead of two. A client that says nothing is accepted when
 // it has acknowledged our side of the handshake once more.
-func deferAccept(fd uintptr) {
-	syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT, silence)
+func deferAccept(fd uintptr, seconds int) {
+	syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT, seconds)
 }
+
+// hasten ends that: a server that is about to close its listener must know who is connected.
+func (l *listener) hasten() { l.raw.Control(func(fd uintptr) { deferAccept(fd, 0) }) }
 
 // Accept waits for a connection.
 func (l *listener) Accept() (net.Conn, error) {

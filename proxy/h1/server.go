@@ -198,8 +198,18 @@ func (s *Server) release(c *conn) {
 	s.exchanges.Put(x)
 }
 
-// Drain makes every further answer carry "Connection: close" and goes on accepting.
-func (s *Server) Drain() { s.draining.Store(true) }
+// Drain makes every further answer carry "Connection: close" and goes on accepting: from now on also those at once who
+// have said nothing yet, so that they hear of the end.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.listeners {
+		if patient, ok := l.(interface{ hasten() }); ok {
+			patient.hasten()
+		}
+	}
+}
 
 // Shutdown closes the listeners and idle connections, then waits for exchanges in progress, tunnels and HTTP/2
 // connections included, or for ctx.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -264,5 +265,32 @@ func TestListener_AcceptsTheSilent(t *testing.T) {
 	}()
 	if c := receive(t, arrived); c != nil {
 		c.Close()
+	}
+}
+
+// TestListener_DrainWaitsForNobodyToSpeak: who is connected when a listener closes has to be known by then.
+func TestListener_DrainWaitsForNobodyToSpeak(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	light, s := Lightly(l), handler(hello)
+	patience := func() (seconds int) {
+		light.(*listener).raw.Control(func(fd uintptr) {
+			seconds, _ = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT)
+		})
+		return seconds
+	}
+	serveOn(t, s, light)
+	if got := patience(); got != silence {
+		t.Errorf("it waits for %d s at first", got)
+	}
+	k := dial(t, light.Addr().String())
+	k.send(lastGet)
+	k.response("GET") // it serves by now
+	s.Drain()
+	if got := patience(); got != 0 {
+		t.Errorf("it still waits for %d s", got)
 	}
 }
