@@ -119,24 +119,17 @@ func (e *environment) missing(name, reason string) {
 // quote shows a value in a message: one line, not too long, without the user info of URLs.
 func quote(given string) string { return fmt.Sprintf("%q", clip(withoutUserInfo(given))) }
 
-// withoutUserInfo masks what stands between "://" and "@" of every URL in s: it may be a password.
+// withoutUserInfo masks what stands before the "@" of every URL in s, also of one that lacks its scheme: it may be a
+// password. A password may hold anything, the separators of lists included, so more is masked rather than less.
 func withoutUserInfo(s string) string {
-	var b strings.Builder
-	for {
-		scheme, rest, found := strings.Cut(s, "://")
-		b.WriteString(scheme)
-		if !found {
-			return b.String()
+	parts := strings.Split(s, "://")
+	for i, part := range parts {
+		if at := strings.LastIndexByte(part, '@'); at >= 0 && (i > 0 || !isAssignment(part[:at])) {
+			parts[i] = mask + part[at:]
 		}
-		b.WriteString("://")
-		end := strings.IndexAny(rest, ";, \t\r\n") // not at "/": an unescaped password may hold one
-		if end < 0 {
-			end = len(rest)
-		}
-		if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
-			b.WriteString(mask)
-			rest = rest[at:]
-		}
-		s = rest
 	}
+	return strings.Join(parts, "://")
 }
+
+// isAssignment reports whether what stands before an "@" is the beginning of key=value, as in owner=me@example.com.
+func isAssignment(s string) bool { return strings.Contains(s, "=") && !strings.Contains(s, ":") }

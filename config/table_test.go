@@ -131,3 +131,20 @@ func TestExplain_ShowsValueOriginAndSentence(t *testing.T) {
 		}
 	}
 }
+
+func TestExplain_MasksUserInfoHoweverItIsWritten(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"http://user:hush@a:80":              "http://***@a:80",
+		"user:hush@a:80":                     "***@a:80",
+		"http://a;user:hush@b:80":            "http://***@b:80",
+		"http://user:hu;sh@a;https://b":      "http://***@a;https://b",
+		"http://a;http://user:hush@b;:8080":  "http://a;http://***@b;:8080",
+		"owner=me@example.com,region=eu":     "owner=me@example.com,region=eu",
+		"url=http://user:hush@a,owner=me@ex": "url=http://***@ex",
+	} {
+		if got := withoutUserInfo(given); got != want {
+			t.Errorf("%q is shown as %q, want %q", given, got, want)
+		}
+	}
+}

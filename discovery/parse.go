@@ -70,15 +70,16 @@ func (p *parser) failf(accepted, format string, args ...any) {
 	})
 }
 
-// masked is an item as it may be printed: without user info and without values, short.
+// masked is an item as it may be printed: without user info and without values, short. User info is whatever stands
+// before the last "@", because an unescaped password may hold a question mark.
 func masked(item string) string {
-	item, _, query := strings.Cut(item, "?")
 	if at := strings.LastIndexByte(item, '@'); at >= 0 {
 		scheme, _, ok := strings.Cut(item[:at], "://")
 		if item = "***" + item[at:]; ok {
 			item = scheme + "://" + item
 		}
 	}
+	item, _, query := strings.Cut(item, "?")
 	if len(item) > 120 {
 		item = item[:120] + "…"
 	}
@@ -124,6 +125,10 @@ func (p *parser) unescaped() (string, bool) {
 			p.failf("no blanks inside an item; items are separated by ';'", "it contains a blank")
 			return "", false
 		}
+	}
+	if strings.Contains(p.item, "@") { // before anything is read of it: no other message may show a part of it
+		p.failf("host and port only", "user info is refused: credentials do not belong into a target")
+		return "", false
 	}
 	item := strings.NewReplacer("%3B", ";", "%3b", ";", "%2C", ",", "%2c", ",").Replace(p.item)
 	if strings.Contains(item, "%") {

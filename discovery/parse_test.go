@@ -238,6 +238,7 @@ func TestParse_NoProblemRepeatsASecret(t *testing.T) {
 	t.Parallel()
 	for _, item := range []string{
 		"http://user:hunter2@a", "http://hunter2@a:0", "user:hunter2@a:80", "http://a?token=hunter2", "ftp://x?k=hunter2",
+		"http://user:hunter2?x@a", "http://user:x?hunter2@a", "ftp://user:hunter2#x@a",
 	} {
 		_, problems := Parse([]string{item})
 		for _, p := range problems {

@@ -9,8 +9,6 @@ import (
 // plain refuses what no authority has. The message says what to write instead.
 func (p *parser) plain(authority string) bool {
 	switch {
-	case strings.Contains(authority, "@"):
-		p.failf("host and port only", "user info is refused: credentials do not belong into a target")
 	case strings.Contains(authority, "#"):
 		p.failf("host and port only", "a fragment (#) is refused")
 	case strings.ContainsAny(authority, `/\`):

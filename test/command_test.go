@@ -156,6 +156,8 @@ func TestSecret_IsNeverPrinted(t *testing.T) {
 		"with problems": {"LB_BAKENDS=x", affine, "LB_AFFINITY_SECRET=" + secret + ";short", "LB_STATUS_TOKEN=" + token + "\x01\n", header},
 		"misspelt":      {unused, "LB_AFFINITY_SECRETT=" + secret, "LB_AFINITY_SECRET=" + secret, "LB_STATUS_TOKE=" + token},
 		"in a target":   {"LB_BACKENDS=http://user:" + secret + "@host;https://user:" + secret + "@host/path"},
+		"no scheme":     {"LB_BACKENDS=user:" + secret + "@host:80", "OTEL_EXPORTER_OTLP_ENDPOINT=user:" + secret + "@host:4318"},
+		"odd password":  {"LB_BACKENDS=http://user:" + secret + "?" + secret + "@host"},
 	} {
 		for _, args := range [][]string{{"check"}, {"explain"}, {"explain", "--markdown"}} {
 			if r := pillion.Run(t, env, args...); strings.Contains(r.Output(), "battery") {
