@@ -143,14 +143,15 @@ func (x *exchange) expired() bool { return !x.deadline.IsZero() && !time.Now().B
 func (x *exchange) answered(ep *endpoint, resp *http.Response, began, now time.Time) bool {
 	s := x.p.service
 	bad := resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented
-	if !x.grpc || bad { // a call's outcome is in its trailers
+	again := s.cfg.Retry.Status.Has(resp.StatusCode) && x.mayRetryStatus()
+	if !x.grpc || bad || again { // else a call's outcome is in its trailers
 		x.happened(s.report(ep, !bad, began, now))
-		s.release(ep, x.trial)
 	}
+	s.release(ep, x.trial) // also of a call, which may be a stream that nobody knows the end of
 	if resp.StatusCode == http.StatusUnauthorized && ep.server.Run && x.p.tokens != nil {
 		x.p.tokens.Rejected(ep.audience)
 	}
-	if s.cfg.Retry.Status.Has(resp.StatusCode) && x.mayRetryStatus() {
+	if again {
 		return x.giveUp(ep, resp)
 	}
 	switch {

@@ -2,10 +2,13 @@ package proxy
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pillion-lb/pillion/proxy/h1"
@@ -71,4 +74,77 @@ func TestAttempt_UnavailableInTrailersIsAFailure(t *testing.T) {
 	if bad, good := stateOf(t, p, "bad"), stateOf(t, p, "good"); bad.State != "ejected" || good.State != "eligible" {
 		t.Errorf("bad is %s, good is %s", bad.State, good.State)
 	}
+}
+
+// A gRPC request that is the trial of an ejected endpoint gives the trial back, also where no trailers tell its outcome:
+// its answer is given up for another's, or it is no call at all but a WebSocket whose client calls it so.
+func TestAttempt_NoGRPCRequestKeepsTheTrial(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer func() *http.Response
+		change func(*http.Request)
+	}{
+		"given up": {func() *http.Response { return answer(429, "") }, func(*http.Request) {}},
+		"an extended CONNECT": {func() *http.Response { return answer(204, "") }, func(r *http.Request) {
+			r.Method = http.MethodConnect
+			r.Header[":protocol"] = []string{"websocket"}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := testProxy(t, Options{}, func(name string) upstreamFunc {
+					return func(*http.Request, *h1.Call) (*http.Response, error) {
+						if name == "a" {
+							return c.answer(), nil
+						}
+						return answer(200, ""), nil
+					}
+				}, "LB_RETRY_STATUS=429", "LB_SESSION_AFFINITY=cookie")
+				p.Update(named("a", "b"))
+				field, value := session(t, p, "a")
+				traffic(p, "a", false, 5)
+				time.Sleep(10 * time.Second)
+				r := request("GET", "/pkg.Service/Method", "Content-Type", "application/grpc", "Idempotency-Key", "1", field, value)
+				r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+				c.change(r)
+				p.ServeHTTP(httptest.NewRecorder(), r)
+				if ep := p.service.endpoints["a"]; ep.health.trial.Load() || ep.health.ejected.Load() {
+					t.Errorf("the trial is kept: %t, ejected: %t", ep.health.trial.Load(), ep.health.ejected.Load())
+				}
+			})
+		})
+	}
+}
+
+// A stream may last for hours. Were it the trial all the while, an endpoint that is well again would get nothing else.
+func TestAttempt_AStreamHoldsTheTrialUntilItsHeadOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stream, end := io.Pipe()
+		p := testProxy(t, Options{}, func(string) upstreamFunc {
+			return func(*http.Request, *h1.Call) (*http.Response, error) {
+				resp := answer(200, "", "Content-Type", "application/grpc")
+				resp.Body, resp.ContentLength = stream, -1
+				return resp, nil
+			}
+		}, "LB_SESSION_AFFINITY=cookie")
+		p.Update(named("a", "b"))
+		field, value := session(t, p, "a")
+		traffic(p, "a", false, 5)
+		time.Sleep(10 * time.Second)
+		r := request("POST", "/pkg.Service/Watch", "Content-Type", "application/grpc", field, value)
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+		var done sync.WaitGroup
+		done.Go(func() { p.ServeHTTP(httptest.NewRecorder(), r) })
+		synctest.Wait()
+		if st := stateOf(t, p, "a"); st.InFlight != 1 || p.service.endpoints["a"].health.trial.Load() {
+			t.Errorf("the stream keeps the trial: %+v", st)
+		}
+		end.Close()
+		done.Wait()
+		if st := stateOf(t, p, "a"); st.State != "eligible" {
+			t.Errorf("after a good end: %+v", st)
+		}
+	})
 }

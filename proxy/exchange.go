@@ -94,7 +94,7 @@ func (x *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	x.clientHost = r.Host
 	x.upgrade = x.translate(r) || wantsWebSocket(r)
 	x.repeatable = repeatable(r)
-	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(first(r.Header, "Content-Type"), "application/grpc")
+	x.grpc = r.ProtoMajor == 2 && !x.upgrade && strings.HasPrefix(first(r.Header, "Content-Type"), "application/grpc")
 	if t := p.cfg.Service.RequestTimeout; t > 0 {
 		x.deadline = x.record.Start.Add(t)
 	}

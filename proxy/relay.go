@@ -133,7 +133,6 @@ func (x *exchange) cut(ep *endpoint, e *h1.Error) {
 	} else {
 		x.record.Status = statusClientGone
 	}
-	x.p.service.release(ep, x.trial)
 	web := strings.HasPrefix(first(x.r.Header, "Content-Type"), "application/grpc-web") // whose trailers are in its body
 	if x.grpc && !web && blame(e) && !e.Timeout && !h2.IsReset(e) {
 		x.cutCall()
@@ -156,9 +155,7 @@ const unavailable = "14"
 
 // judgeCall takes the outcome of a gRPC call from its status, which comes last.
 func (x *exchange) judgeCall(ep *endpoint) {
-	s := x.p.service
-	x.happened(s.report(ep, x.record.GRPC != unavailable, x.began, time.Now()))
-	s.release(ep, x.trial)
+	x.happened(x.p.service.report(ep, x.record.GRPC != unavailable, x.began, time.Now()))
 }
 
 // headPasser is a ResponseWriter that writes a response's fields without having them copied into its map first. It leaves
