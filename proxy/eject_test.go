@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pillion-lb/pillion/proxy/h1"
 )
 
 // traffic reports outcomes of endpoints, as attempts that begin now do.
@@ -420,6 +423,25 @@ func TestPriority_SparesServeOnlyWhenNobodyElseCan(t *testing.T) {
 		}
 		if got := eligibleNames(p); len(got) != 1 || got[0] != "spare" || p.service.view(time.Now()).find("spare").spare {
 			t.Error(got)
+		}
+	})
+}
+
+// A session is no way to a spare that new sessions can't reach, be it by a trial.
+func TestPriority_NoSessionIsTheTrialOfASpare(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := testProxy(t, Options{}, func(name string) upstreamFunc {
+			return func(*http.Request, *h1.Call) (*http.Response, error) { return answer(200, "", "X-Backend", name), nil }
+		}, "LB_SESSION_AFFINITY=cookie")
+		set := named("a", "b")
+		set[1].Priority = 1
+		p.Update(set)
+		field, value := session(t, p, "b")
+		traffic(p, "b", false, 5)
+		time.Sleep(10 * time.Second)
+		if w := get(p, field, value); w.Header().Get("X-Backend") != "a" {
+			t.Errorf("the session is served by %s", w.Header().Get("X-Backend"))
 		}
 	})
 }

@@ -76,7 +76,7 @@ func (x *exchange) session() *entry {
 	if contains(x.tried[:x.ntried], e.ep) && !x.p.service.cfg.Affinity.Strict {
 		return nil
 	}
-	if e.usable && !e.spare || x.snap.panic || e.trial && e.admit() {
+	if x.snap.panic || !e.spare && (e.usable || e.trial && e.admit()) {
 		return e
 	}
 	return nil
