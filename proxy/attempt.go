@@ -104,7 +104,7 @@ func (x *exchange) failed(ep *endpoint, e *h1.Error, began time.Time) bool {
 	x.endAttempt(ep, nil, e)
 	x.last, x.cause = endingOf(e), e
 	if !x.again(e) {
-		return x.fail(x.last, e)
+		return x.fail(x.last, x.cause)
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"net/http"
 	"syscall"
 	"time"
 )
@@ -69,11 +70,27 @@ func (x *exchange) hold() bool {
 		return false
 	}
 	for knocks := false; !knocks && s.holds(time.Now()); knocks = s.mayKnock(time.Now()) {
-		if !x.pause(holdPause) {
+		if !x.standBy() {
 			return false
 		}
 	}
 	x.ntried, x.free = 0, 0
+	return true
+}
+
+// standBy lets a held request wait for a moment. It reports false when the request ended meanwhile, and notes how.
+func (x *exchange) standBy() bool {
+	wait := holdPause
+	if !x.deadline.IsZero() {
+		wait = min(wait, time.Until(x.deadline))
+	}
+	if !x.sleep(wait, "hold") {
+		return false
+	}
+	if x.expired() {
+		x.last, x.cause = ending{http.StatusGatewayTimeout, "us", "hold"}, errTimeout
+		return false
+	}
 	return true
 }
 

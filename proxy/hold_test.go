@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -165,4 +166,35 @@ func TestHold_CrowdLeavesTheCPUToTheNeighbour(t *testing.T) {
 			t.Errorf("%d of 500 were served, the last %v after the start", served.Load(), took)
 		}
 	})
+}
+
+func TestHold_EndsWithItsClientOrItsTime(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		env    []string
+		leave  bool
+		status int
+		ended  string
+	}{
+		"the client left":     {nil, true, statusClientGone, "client/hold"},
+		"the request is late": {[]string{"LB_REQUEST_TIMEOUT=2s"}, false, http.StatusGatewayTimeout, "us/hold"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p, _, _ := sleeper(t, []string{"a", "b"}, c.env...)
+				var record Record
+				p.access = func(r *Record) { record = *r }
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				if c.leave {
+					time.AfterFunc(2*time.Second, leave)
+				}
+				serveDeparting(p, httptest.NewRecorder(), request("GET", "/").WithContext(ctx))
+				if record.Status != c.status || record.Ended != c.ended || record.Duration != 2*time.Second {
+					t.Errorf("%d, %s, after %v", record.Status, record.Ended, record.Duration)
+				}
+			})
+		})
+	}
 }

@@ -107,17 +107,23 @@ func (x *exchange) exhausted() bool {
 	return x.fail(x.last, x.cause)
 }
 
-// pause waits, unless the client leaves or the request's own deadline comes first; then it reports false.
+// pause waits before a retry, unless the client leaves or the request's own deadline comes first; then it reports false.
 func (x *exchange) pause(d time.Duration) bool {
 	if !x.deadline.IsZero() && time.Until(x.deadline) < d {
 		return false
 	}
+	return x.sleep(d, "retry")
+}
+
+// sleep waits, unless the client leaves; then it notes that the request ended there, and reports false.
+func (x *exchange) sleep(d time.Duration, phase string) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
 	case <-x.r.Context().Done():
+		x.last, x.cause = ending{statusClientGone, "client", phase}, errClientGone
 		return false
 	}
 }
