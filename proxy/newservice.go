@@ -17,6 +17,7 @@ func newService(cfg *config.Config, o Options, m *metrics) *service {
 		budget:   budget{share: cfg.Service.Retry.Budget},
 		queue:    queue{limit: int64(cfg.Service.MaxInFlight), size: cfg.Service.QueueSize, timeout: cfg.Service.QueueTimeout},
 	}
+	s.queue.snapshot = &s.snapshot
 	if s.queue.size == 0 {
 		s.queue.size = 2 * cfg.Service.MaxInFlight
 	}

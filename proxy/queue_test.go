@@ -156,6 +156,113 @@ func TestQueue_FreePlaceElsewhereIsTaken(t *testing.T) {
 	})
 }
 
+// Who waits follows what discovery and probes say meanwhile: to an endpoint that came, or came back, and to none that left.
+func TestQueue_WaitersFollowTheEndpoints(t *testing.T) {
+	t.Parallel()
+	vanish := func(c *crowd) { c.p.Update(named("b")) }
+	for name, c := range map[string]struct {
+		happens func(*crowd)
+		frees   string // an endpoint whose request ends then; "" for none
+		arrives bool
+	}{
+		"it vanished":       {vanish, "a", false},
+		"another one stays": {vanish, "b", true},
+		"one joined":        {func(c *crowd) { c.p.Update(named("a", "b", "c")) }, "", true},
+		"it was ejected":    {func(c *crowd) { traffic(c.p, "a", false, 5) }, "a", false},
+		"its address changed": {func(c *crowd) {
+			set := named("a", "b")
+			set[0].Address = "127.0.0.1:2"
+			c.p.Update(set)
+		}, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				crowd := newCrowd(t, []string{"a", "b", "c"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h")
+				crowd.p.Update(named("a", "b"))
+				crowd.come("/0")
+				crowd.come("/1")
+				crowd.come("/waits")
+				time.Sleep(time.Millisecond)
+				c.happens(crowd)
+				if c.frees != "" {
+					crowd.release[c.frees] <- struct{}{}
+				}
+				synctest.Wait()
+				if got := crowd.arrived(); len(got) == 3 != c.arrives {
+					t.Errorf("%v", got)
+				}
+				for _, ch := range crowd.release {
+					close(ch)
+				}
+				crowd.done.Wait()
+			})
+		})
+	}
+}
+
+func TestQueue_AnEndpointThatIsWellAgainTakesThoseWhoWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h", "LB_HEALTH_CHECK=tcp", "LB_HEALTH_CHECK_HEALTHY=1")
+		probe := func(ok bool) { c.p.service.judge(c.p.service.endpoints["b"], ok, "", time.Now(), time.Now()) }
+		probe(false)
+		c.come("/0")
+		c.come("/waits")
+		probe(true)
+		synctest.Wait()
+		if got := c.arrived(); len(got) != 2 || got[1] != "/waits@b" {
+			t.Errorf("%v", got)
+		}
+		close(c.release["a"])
+		close(c.release["b"])
+		c.done.Wait()
+	})
+}
+
+// A session waits for its backend, not for the server that the backend was when it came.
+func TestQueue_SessionFollowsItsBackendToAnotherAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h", "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true")
+		field, value := session(t, c.p, "a")
+		c.come("/0", field, value)
+		c.come("/waits", field, value)
+		set := named("a", "b")
+		set[0].Address = "127.0.0.1:2"
+		c.p.Update(set)
+		synctest.Wait()
+		if got := c.arrived(); len(got) != 2 || got[1] != "/waits@a" || c.p.service.endpoints["a"].inFlight.Load() != 1 {
+			t.Errorf("%v", got)
+		}
+		close(c.release["a"])
+		close(c.release["b"])
+		c.done.Wait()
+	})
+}
+
+// While others wait, an endpoint on trial still gets one request at a time.
+func TestQueue_ATrialIsOneRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=4", "LB_QUEUE_SIZE=100", "LB_QUEUE_TIMEOUT=1h")
+		traffic(c.p, "a", false, 5)
+		for i := range 8 {
+			c.come(fmt.Sprintf("/%d", i))
+		}
+		time.Sleep(10 * time.Second)
+		for i := range 32 {
+			c.come(fmt.Sprintf("/late%d", i))
+		}
+		if st := stateOf(t, c.p, "a"); st.InFlight != 1 {
+			t.Errorf("%d requests try the endpoint at a time", st.InFlight)
+		}
+		close(c.release["a"])
+		close(c.release["b"])
+		c.done.Wait()
+	})
+}
+
 // session gets a cookie that binds to the backend.
 func session(t testing.TB, p *Proxy, name string) (field, value string) {
 	t.Helper()

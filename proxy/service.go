@@ -127,6 +127,7 @@ func (s *service) rebuild(now time.Time) {
 	}
 	s.announcePanic(snap)
 	s.snapshot.Store(snap)
+	s.queue.review()
 }
 
 // entry says what the endpoint may be used for now, and moves until to the moment when the clock changes that.
