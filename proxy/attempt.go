@@ -87,7 +87,7 @@ func (x *exchange) identify(ep *endpoint, c *h1.Call) *h1.Error {
 func (x *exchange) failed(ep *endpoint, e *h1.Error, began time.Time) bool {
 	s, now := x.p.service, time.Now()
 	x.class = retriable(e, x.repeatable)
-	faulty := blame(e)
+	faulty := x.faulty(e)
 	if e.Timeout && e.Phase == h1.Head && x.slow(ep) {
 		x.class, faulty = never, false
 	}
@@ -107,6 +107,12 @@ func (x *exchange) failed(ep *endpoint, e *h1.Error, began time.Time) bool {
 		return x.fail(x.last, x.cause)
 	}
 	return false
+}
+
+// faulty reports whether a failed attempt counts against its endpoint. That LB_REQUEST_TIMEOUT ended it does not where
+// the client's body was still on its way, or the answer's: nobody waited for the endpoint alone.
+func (x *exchange) faulty(e *h1.Error) bool {
+	return blame(e) && !(e.Timeout && x.expired() && (e.Phase == h1.Write || e.Phase == h1.Body))
 }
 
 // slow tells a slow request from a hung backend: an endpoint that answered anybody since this request was written is

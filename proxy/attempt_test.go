@@ -148,3 +148,43 @@ func TestAttempt_AStreamHoldsTheTrialUntilItsHeadOnly(t *testing.T) {
 		}
 	})
 }
+
+// LB_REQUEST_TIMEOUT ends long uploads and long answers, which are nobody's fault; a backend that says nothing at all
+// is at fault.
+func TestAttempt_OnlySilenceUntilTheRequestsDeadlineIsAFailure(t *testing.T) {
+	t.Parallel()
+	late := func(outcome h1.Outcome, phase h1.Phase) error {
+		time.Sleep(2 * time.Second)
+		return &h1.Error{Outcome: outcome, Phase: phase, Timeout: true, Err: errTimeout}
+	}
+	for name, c := range map[string]struct {
+		send     upstreamFunc
+		failures uint64
+	}{
+		"uploading": {func(*http.Request, *h1.Call) (*http.Response, error) { return nil, late(h1.NoAnswer, h1.Write) }, 0},
+		"silent":    {func(*http.Request, *h1.Call) (*http.Response, error) { return nil, late(h1.NoAnswer, h1.Head) }, 1},
+		"answering": {func(*http.Request, *h1.Call) (*http.Response, error) {
+			resp := answer(200, "")
+			resp.ContentLength, resp.Body = -1, io.NopCloser(reader(func() error { return late(h1.Broken, h1.Body) }))
+			return resp, nil
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var record Record
+				p := testProxy(t, Options{Access: func(r *Record) { record = *r }}, func(string) upstreamFunc { return c.send }, "LB_REQUEST_TIMEOUT=2s")
+				p.Update(named("a", "b"))
+				serveDeparting(p, httptest.NewRecorder(), request("GET", "/"))
+				if st := stateOf(t, p, record.Backend); st.Failures != c.failures || record.Status == statusClientGone {
+					t.Errorf("%d failures, status %d", st.Failures, record.Status)
+				}
+			})
+		})
+	}
+}
+
+// reader is a body that fails.
+type reader func() error
+
+func (r reader) Read([]byte) (int, error) { return 0, r() }

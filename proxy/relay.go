@@ -128,9 +128,10 @@ func relayError(read, write error) *h1.Error {
 func (x *exchange) cut(ep *endpoint, e *h1.Error) {
 	end := endingOf(e)
 	x.record.Ended, x.record.Detail = end.who+"/body", e.Error()
-	if blame(e) {
+	switch {
+	case x.faulty(e):
 		x.happened(x.p.service.report(ep, false, x.record.Start, time.Now()))
-	} else {
+	case e.Client != h1.NoFault:
 		x.record.Status = statusClientGone
 	}
 	web := strings.HasPrefix(first(x.r.Header, "Content-Type"), "application/grpc-web") // whose trailers are in its body

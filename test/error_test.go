@@ -89,6 +89,23 @@ func TestError_TheWholeExchangeHasItsOwnLimit(t *testing.T) {
 	wantStatus(t, get(t, newClient(t), p.URL("/")), http.StatusGatewayTimeout)
 }
 
+// Clients that are slow to send take no backend away from others.
+func TestError_AnUploadThatTakesTooLongEjectsNoBackend(t *testing.T) {
+	t.Parallel()
+	b := backend.StartMany(t, 2)
+	p := pillion.Start(t, "LB_REQUEST_TIMEOUT=200ms", "LB_EJECT_ERRORS=1", backend.Backends(b...))
+	for range 4 {
+		c := wire.Dial(t, p.Address)
+		c.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nslow")
+		if r, _ := c.Response("POST"); r.StatusCode != http.StatusGatewayTimeout {
+			t.Errorf("status %d", r.StatusCode)
+		}
+	}
+	if n := count(p, saying("backend ejected", "")); n != 0 {
+		t.Errorf("%d backends were ejected", n)
+	}
+}
+
 func TestError_ADepartedClientIs499InTheLog(t *testing.T) {
 	t.Parallel()
 	arrived, gone := make(chan struct{}, 1), make(chan struct{}, 1)
