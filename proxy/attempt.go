@@ -14,7 +14,7 @@ func (x *exchange) attempt(ep *endpoint) bool {
 	s := x.p.service
 	defer s.leave(ep)
 	began := x.record.Start
-	if x.record.Attempts > 0 {
+	if x.waited || x.record.Attempts > 0 {
 		began = time.Now()
 	}
 	s.budget.attempt(x.record.Attempts > 0, began)

@@ -43,6 +43,7 @@ type exchange struct {
 	repeatable bool
 	started    bool // the response head was handed to the writer
 	interim    bool // so was a 1xx, over HTTP/2: see header
+	waited     bool // for backends, or in the queue
 	deadline   time.Time
 
 	tried   [2 + maxFree + 10]*endpoint
@@ -192,6 +193,7 @@ func (x *exchange) ready() bool {
 	if x.snap = s.view(x.record.Start); x.snap != nil {
 		return true
 	}
+	x.waited = true
 	limit := 5 * time.Second
 	if !x.deadline.IsZero() {
 		limit = min(limit, time.Until(x.deadline))

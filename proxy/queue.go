@@ -98,6 +98,7 @@ func (x *exchange) wait(q *queue, w *waiter) (*endpoint, waitEnd) {
 	if place == nil {
 		return nil, queueFull
 	}
+	x.waited = true
 	began := time.Now()
 	limit := q.timeout
 	if !x.deadline.IsZero() {

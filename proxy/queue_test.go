@@ -137,6 +137,32 @@ func TestQueue_TheRequestsDeadlineInTheQueueIs504(t *testing.T) {
 	})
 }
 
+// What a request waits before its attempt is not the backend's time.
+func TestQueue_TheAttemptBeginsWhenTheWaitingEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var began []time.Time
+		p := testProxy(t, Options{}, func(string) upstreamFunc {
+			return func(_ *http.Request, c *h1.Call) (*http.Response, error) {
+				began = append(began, c.Began)
+				time.Sleep(2 * time.Second)
+				return answer(200, ""), nil
+			}
+		}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h")
+		start := time.Now()
+		var done sync.WaitGroup
+		for range 2 {
+			done.Go(func() { p.ServeHTTP(httptest.NewRecorder(), request("GET", "/")) })
+		}
+		time.Sleep(3 * time.Second)
+		p.Update(named("a"))
+		done.Wait()
+		if first, second := began[0].Sub(start), began[1].Sub(start); first != 3*time.Second || second != 5*time.Second {
+			t.Errorf("the attempts began after %v and %v", first, second)
+		}
+	})
+}
+
 func TestQueue_FreePlaceElsewhereIsTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
