@@ -270,6 +270,7 @@ type requestBody struct {
 	from    *http.Request // whose trailers are there at the end of its body, those that it did not announce among them
 	trailer http.Header   // of what is sent; nil where none can come
 	reading atomic.Bool
+	closed  atomic.Bool // of a Read that begins and a Close, one sees the other
 }
 
 // Read is called when what was read before is with the backend; between two calls, and from the last one until all is
@@ -277,6 +278,10 @@ type requestBody struct {
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.x.moved(b.x.upload)
 	b.reading.Store(true)
+	if b.closed.Load() {
+		b.reading.Store(false)
+		return 0, io.ErrClosedPipe
+	}
 	n, err := b.source.Read(p)
 	b.reading.Store(false)
 	if err == io.EOF && b.trailer != nil {
@@ -300,6 +305,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // caller would not hear that the backend died. The end of the context spares it the wait, but would also take the place
 // of the true cause if it came first.
 func (b *requestBody) Close() error {
+	b.closed.Store(true)
 	if b.reading.Load() && !b.x.begun.Load() {
 		time.AfterFunc(afterCause, func() { b.x.cancel(errLost) })
 	}
