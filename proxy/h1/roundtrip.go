@@ -250,7 +250,7 @@ func (l *link) fail(err error) error {
 	switch {
 	case l.phase == Body || !l.call.FirstByte.IsZero():
 		e.Outcome = Broken
-	case l.accepted > 0:
+	case l.accepted > 0 || l.up != nil && l.up.started: // an upload may have sent what the first write could not
 		e.Outcome = NoAnswer
 		if l.reused && !e.Timeout && e.Client == NoFault {
 			l.t.failed.Store(time.Now().UnixNano())

@@ -543,3 +543,42 @@ func TestTransport_TLS(t *testing.T) {
 		t.Errorf("%+v", err)
 	}
 }
+
+// A connection may be so full that the kernel takes nothing of the next request's first write. What an upload then sends
+// in its place is sent: a POST that gets no answer may have been acted on.
+func TestTransport_WhatAnUploadSentIsNotUnsent(t *testing.T) {
+	t.Parallel()
+	full := make(chan struct{})
+	tr := transport(t, backend(t, func(_ int, c *client) {
+		c.head()
+		io.WriteString(c, ok)
+		<-full
+		for line := ""; !strings.HasPrefix(line, "POST "); {
+			b, err := c.r.ReadSlice('\n')
+			if line = string(b); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}))
+	if _, err := fetch(t, tr, request(t, "GET", nil), new(Call)); err != nil {
+		t.Fatal(err)
+	}
+	raw, filler := tr.idle[0].raw, bytes.Repeat([]byte("\n"), 64<<10)
+	if raw == nil {
+		t.Skip("a connection without a poller is written to by waiting")
+	}
+	raw.Write(func(fd uintptr) bool {
+		for {
+			if _, errno := rawWrite(int(fd), &[3][]byte{filler}); errno != 0 {
+				return true
+			}
+		}
+	})
+	time.AfterFunc(50*time.Millisecond, func() { close(full) }) // behind the first write; before it, this proves nothing
+	r := request(t, "POST", strings.NewReader("hello"))
+	_, err := tr.Send(r, new(Call))
+	if e, is := err.(*Error); !is || e.Outcome != NoAnswer {
+		t.Errorf("%v, outcome %d", err, e.Outcome)
+	}
+}
