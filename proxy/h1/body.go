@@ -51,6 +51,8 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		b.mergeTrailer()
+	case err != nil && b.closed.Load():
+		err = http.ErrBodyReadAfterClose // our own doing, or drain will find it again
 	case err != nil:
 		b.err = clientFault(err)
 		err = b.err

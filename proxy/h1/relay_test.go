@@ -180,3 +180,29 @@ func TestRelay_UnaskedSwitchIsABrokenAnswer(t *testing.T) {
 		}
 	}
 }
+
+// A backend may answer before it has read the request. Its client was told nothing of an end, so it may finish the body
+// and make another request on the same connection.
+func TestRelay_AnEarlyAnswerDoesNotEndTheConnection(t *testing.T) {
+	t.Parallel()
+	addr, _ := through(t, backend(t, func(_ int, c *client) {
+		c.head()
+		io.WriteString(c, strings.Replace(ok, "1.1", "1.0", 1)) // for one request only
+		io.Copy(io.Discard, c.r)
+	}))
+	for name, parts := range map[string][2]string{
+		"of a known length": {"Content-Length: 10\r\n\r\nhello", "world"},
+		"in chunks":         {"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwo", "rld\r\n0\r\n\r\n"},
+		"within a size":     {"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5", "\r\nworld\r\n0\r\n\r\n"},
+	} {
+		k := dial(t, addr)
+		k.send("POST / HTTP/1.1\r\nHost: x\r\n" + parts[0])
+		for range 2 {
+			if r, body := k.response("POST"); r.StatusCode != 200 || body != "ok" || r.Close {
+				t.Errorf("%s: %d %q, close %v", name, r.StatusCode, body, r.Close)
+			}
+			k.send(parts[1] + "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			parts[1] = ""
+		}
+	}
+}
