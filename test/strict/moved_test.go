@@ -18,13 +18,14 @@ const movedSize = 8 << 20
 
 // stallLimit is the stall timeout of these tests, and slowFor how long somebody in them is slow.
 const (
-	stallLimit = time.Second
-	slowFor    = 4 * stallLimit
+	stallLimit = 4 * time.Second // much for so little, but this machine may be busy
+	slowFor    = 3 * stallLimit
 )
 
-// sip reads a little now and then, always much sooner than the stall timeout, and then the rest at once.
+// sip reads a little now and then, always much sooner than the stall timeout, but needs longer than that for what a pipe
+// holds. Then it reads the rest at once.
 func sip(r io.Reader, total int) error {
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	p := make([]byte, 8<<10)
 	for end := time.Now().Add(slowFor); time.Now().Before(end); <-tick.C {
@@ -67,7 +68,9 @@ func TestMoved_ASlowBackendIsNotCut(t *testing.T) {
 	})
 	p := pillion.Start(t, "LB_BACKENDS="+raw.Target(), "LB_STALL_TIMEOUT="+stallLimit.String())
 	conn, in := connect(t, p.Address)
-	go func() { _, _ = io.WriteString(conn, post(strings.Repeat("a", movedSize), fmt.Sprintf("Content-Length: %d", movedSize))) }()
+	go func() {
+		_, _ = io.WriteString(conn, post(strings.Repeat("a", movedSize), fmt.Sprintf("Content-Length: %d", movedSize)))
+	}()
 	if status, body, _, err := whole(in, "POST"); status != 200 || body != "all of it" || err != nil {
 		t.Errorf("%d %q %v", status, body, err)
 	}
