@@ -356,11 +356,8 @@ func (b *balancer) finish(ctx context.Context, terminal bool) {
 
 // untilUnused waits until the neighbour that we serve has closed its connections and stayed away for a second.
 func (b *balancer) untilUnused(ctx context.Context) {
-	quiet := time.Now()
-	for ctx.Err() == nil && time.Since(quiet) < time.Second {
-		if open, _ := b.http1.Connections(); open > 0 {
-			quiet = time.Now()
-		}
+	begun := time.Now()
+	for ctx.Err() == nil && min(time.Since(begun), b.http1.Unused()) < time.Second {
 		pause(ctx, 20*time.Millisecond)
 	}
 }

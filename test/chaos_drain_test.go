@@ -200,6 +200,23 @@ func TestChaos_AnEgressServesAnAppThatPauses(t *testing.T) {
 	}
 }
 
+// An app that opens a connection for each call keeps its neighbour as well, however short its calls are.
+func TestChaos_AnEgressServesAnAppThatCallsShortly(t *testing.T) {
+	t.Parallel()
+	p := pillion.Start(t, "LB_ROLE=egress", backend.Backends(backend.Start(t, "one", nil)))
+	told := time.Now()
+	p.Signal(terminate)
+	for i := range 5 {
+		passes(t, 600*time.Millisecond) // the app's pause
+		app := &asker{address: p.Address}
+		if r := app.Call(question{Method: http.MethodGet, Target: "/", Number: "1"}); !r.OK() {
+			t.Fatalf("call %d: %v", i+1, r)
+		}
+		app.Close()
+	}
+	gone(t, p, told)
+}
+
 func TestChaos_AnEgressLeavesInTimeWhenTheAppStays(t *testing.T) {
 	t.Parallel()
 	p := pillion.Start(t, "LB_ROLE=egress", backend.Backends(backend.Start(t, "one", nil)))

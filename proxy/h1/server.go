@@ -41,6 +41,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	tunnels   int
+	left      time.Time     // when the last connection went
 	parked    []chan *conn  // goroutines between two connections
 	empty     chan struct{} // closed when the last connection is gone, if somebody waits for that
 }
@@ -167,7 +168,11 @@ func (s *Server) leave(c *conn) {
 	if c.state.Load() == tunnel {
 		s.tunnels--
 	}
-	if len(s.conns) == 0 && s.empty != nil {
+	if len(s.conns) > 0 {
+		return
+	}
+	s.left = time.Now()
+	if s.empty != nil {
 		close(s.empty)
 		s.empty = nil
 	}
@@ -295,4 +300,15 @@ func (s *Server) Connections() (open, tunnels int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns), s.tunnels
+}
+
+// Unused is for how long there has been no client connection; 0 while there is one. One that came and went between two
+// looks counts as well.
+func (s *Server) Unused() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) > 0 {
+		return 0
+	}
+	return time.Since(s.left)
 }
