@@ -154,7 +154,7 @@ func (p *picker) draw() *entry {
 		return p.next()
 	case config.Random2:
 		a, b := p.random(), p.random()
-		if b.load() < a.load() {
+		if b.freer(a) {
 			return b
 		}
 		return a
@@ -186,8 +186,11 @@ func (p *picker) next() *entry {
 	return p.at(uint32(n % uint64(p.total) * p.stride % uint64(p.total)))
 }
 
-// load is what random2 compares: requests in flight per weight, scaled so that small numbers still differ.
-func (e *entry) load() int64 { return e.ep.inFlight.Load() * 256 / int64(max(e.weight, 1)) }
+// freer is what random2 asks: whether e has fewer requests in flight for its weight. No quotient is taken, which would
+// make small numbers equal where weights are as large as SRV records may have them.
+func (e *entry) freer(than *entry) bool {
+	return e.ep.inFlight.Load()*int64(than.weight) < than.ep.inFlight.Load()*int64(e.weight)
+}
 
 // open reports whether a request that tried those endpoints may still go to the entry.
 func (e *entry) open(tried []*endpoint) bool {

@@ -167,14 +167,16 @@ func TestChoose_RoundRobinSpreadsWeightsEvenly(t *testing.T) {
 
 func TestChoose_Random2PrefersTheLessLoaded(t *testing.T) {
 	t.Parallel()
-	p, eps := pickerOf(config.Random2, 1, 1, 1)
-	eps[0].inFlight.Store(10)
-	single, _ := draws(p, eps, 30000)
-	if !fits(t, single, []float64{1, 4, 4}) { // it wins only when it is drawn twice
-		t.Error(single)
+	for _, weight := range []int{1, 65535} { // the largest of an SRV record
+		p, eps := pickerOf(config.Random2, weight, weight, weight)
+		eps[0].inFlight.Store(10)
+		single, _ := draws(p, eps, 30000)
+		if !fits(t, single, []float64{1, 4, 4}) { // it wins only when it is drawn twice
+			t.Errorf("weight %d: %v", weight, single)
+		}
 	}
 	even, eps := pickerOf(config.Random2, 1, 1, 1)
-	single, _ = draws(even, eps, 30000)
+	single, _ := draws(even, eps, 30000)
 	if !fits(t, single, equalShares(3)) {
 		t.Error(single)
 	}
