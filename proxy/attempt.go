@@ -186,6 +186,7 @@ func (x *exchange) giveUp(ep *endpoint, resp *http.Response) bool {
 	x.endAttempt(ep, resp, nil) // which may be a retry itself, for another reason
 	x.retries++
 	x.class, x.record.Retry = byStatus, string(byStatus)
+	x.last, x.cause = ending{http.StatusServiceUnavailable, "us", "retry"}, errNoBackend // should all others leave meanwhile
 	resp.Body.Close()
 	switch {
 	case x.pause(wait):

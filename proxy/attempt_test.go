@@ -188,3 +188,25 @@ func TestAttempt_OnlySilenceUntilTheRequestsDeadlineIsAFailure(t *testing.T) {
 type reader func() error
 
 func (r reader) Read([]byte) (int, error) { return 0, r() }
+
+// An answer was given up for another backend's, and then there is no other any more.
+func TestAttempt_NoBackendIsLeftForTheRetry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var record Record
+		p := testProxy(t, Options{Access: func(r *Record) { record = *r }}, func(string) upstreamFunc {
+			return func(*http.Request, *h1.Call) (*http.Response, error) { return answer(429, "", "Retry-After", "2"), nil }
+		}, "LB_RETRY_STATUS=429")
+		p.Update(named("a", "b"))
+		time.AfterFunc(time.Second, func() {
+			for _, st := range p.Endpoints() {
+				if st.Requests > 0 {
+					p.Update(named(st.Name))
+				}
+			}
+		})
+		if w := get(p); w.Code != http.StatusServiceUnavailable || record.Ended != "us/retry" {
+			t.Errorf("%d, %s", w.Code, record.Ended)
+		}
+	})
+}
