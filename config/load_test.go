@@ -1,10 +1,15 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"io/fs"
 	"log/slog"
+	"math/big"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -221,10 +226,7 @@ func TestLoad_CookieNamesDifferBetweenServicesAndAgreeWithinOne(t *testing.T) {
 
 func TestLoad_CertificateAndKeyComeTogether(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "pem")
-	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path := keyPair(t)
 	for one, other := range map[string]string{
 		"LB_TLS_CERT_FILE": "LB_TLS_KEY_FILE", "LB_TLS_KEY_FILE": "LB_TLS_CERT_FILE",
 		"LB_CLIENT_CERT_FILE": "LB_CLIENT_KEY_FILE", "LB_CLIENT_KEY_FILE": "LB_CLIENT_CERT_FILE",
@@ -236,6 +238,45 @@ func TestLoad_CertificateAndKeyComeTogether(t *testing.T) {
 	}
 	if c := accepted(t, "LB_CA_FILE="+path); c.Service.CAFile != path {
 		t.Errorf("got %q", c.Service.CAFile)
+	}
+}
+
+// keyPair is a file with a certificate and its key.
+func keyPair(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "pair.pem")
+	blocks := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...)
+	write(t, path, string(blocks))
+	return path
+}
+
+func TestLoad_FilesWithoutCertificatesAreRefused(t *testing.T) {
+	t.Parallel()
+	junk := filepath.Join(t.TempDir(), "junk.pem")
+	write(t, junk, "hush")
+	one, other := keyPair(t), keyPair(t)
+	for variable, pairs := range map[string][]string{
+		"LB_CA_FILE":          {"LB_CA_FILE=" + junk},
+		"LB_CLIENT_CERT_FILE": {"LB_CLIENT_CERT_FILE=" + junk, "LB_CLIENT_KEY_FILE=" + junk},
+		"LB_TLS_CERT_FILE":    {"LB_TLS_CERT_FILE=" + one, "LB_TLS_KEY_FILE=" + other},
+	} {
+		if p := refused(t, pairs...); p.Variable != variable || strings.Contains(p.String(), "hush") {
+			t.Errorf("%q: got %q", pairs, p)
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ func queueVariables() []Variable {
 // credentialVariables say whom we believe a backend to be and whom it may believe us to be.
 func credentialVariables() []Variable {
 	return []Variable{
-		{Name: "LB_CA_FILE", Shown: "the system's roots", Example: "/etc/tls/ca.crt", form: file(),
+		{Name: "LB_CA_FILE", Shown: "the system's roots", Example: "/etc/tls/ca.crt", form: certificates(),
 			Sentence: "Certificates that backends' certificates are checked against, in PEM; read again when it changes."},
 		{Name: "LB_CLIENT_CERT_FILE", Example: "/etc/tls/client.crt", form: file(),
 			Sentence: "Our certificate towards backends, in PEM; read again when it changes."},

@@ -6,8 +6,8 @@ func (e *environment) validate(c *Config) {
 	if !given && !c.Platform.ComputeEngine && c.Platform.MetadataHost == "" {
 		e.missing("LB_BACKENDS", "is not set, and this machine has no metadata that could name backends (LB_BACKENDS='demo://3' is a first try)")
 	}
-	e.together("LB_TLS_CERT_FILE", "LB_TLS_KEY_FILE")
-	e.together("LB_CLIENT_CERT_FILE", "LB_CLIENT_KEY_FILE")
+	e.pair("LB_TLS_CERT_FILE", "LB_TLS_KEY_FILE")
+	e.pair("LB_CLIENT_CERT_FILE", "LB_CLIENT_KEY_FILE")
 	if delay, end := c.Process.DrainDelay, c.Process.DrainTimeout; delay > 0 && delay >= end {
 		e.problems = append(e.problems, Problem{
 			Variable: "LB_DRAIN_DELAY",

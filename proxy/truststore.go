@@ -69,6 +69,9 @@ func (t *trustStore) refresh(now time.Time) {
 			t.roots = pool
 		}
 	}
+	if t.ca != "" && t.roots == nil {
+		t.roots = x509.NewCertPool() // trusts nobody, while none at all would be the system's
+	}
 	if t.cert != "" {
 		if pair, err := tls.LoadX509KeyPair(t.cert, t.key); err == nil {
 			t.client = []tls.Certificate{pair}

@@ -73,7 +73,7 @@ func TestCheck_RefusesEachByName(t *testing.T) {
 		"LB_AFFINITY_COOKIE=a b", "LB_AFFINITY_STRICT=1", "LB_TRUSTED_PROXIES=all", "LB_TRUSTED_PROXIES=10.0.0.0/33", "LB_ROLE=both",
 		"LB_HOST_HEADER=maybe", "LB_MAX_HEADER_BYTES=64", "LB_MAX_BODY_BYTES=1GB5", "LB_DRAIN_TIMEOUT=-1s", "LB_LOG_LEVEL=loud",
 		"LB_LOG_FORMAT=xml", "LB_ACCESS_LOG=yes", "LB_STATUS_PATH=lb", "LB_STATUS_TOKEN=short", "LB_RETRY_BUDGET=20", "LB_EJECT_RATE=101%",
-		"LB_X__SHOP=1", "LB_BACKENDS__SHOP=:80", "LB_CA_FILE=/no/such/file", "PORT=http", "LB_LISTEN=nowhere", "LB_HEALTH_CHECK=healthz",
+		"LB_X__SHOP=1", "LB_BACKENDS__SHOP=:80", "LB_CA_FILE=/no/such/file", "LB_CA_FILE=/etc/passwd", "PORT=http", "LB_LISTEN=nowhere", "LB_HEALTH_CHECK=healthz",
 		"LB_RETRY_STATUS=99", "LB_PROTOCOL=h3", "LB_RETRIES=010x", "OTEL_TRACES_EXPORTER=jaeger", "LB_AFFINITY_SECRET_FILE=/no/such/file",
 	} {
 		env := []string{"LB_BACKENDS=:8081", bad}
