@@ -128,6 +128,9 @@ func TestServer_BodyReadAfterCloseFails(t *testing.T) {
 	reading, failed := make(chan bool), make(chan error, 2)
 	var late io.Reader
 	addr := serve(t, handler(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			return
+		}
 		late = r.Body
 		var work sync.WaitGroup
 		defer work.Wait()
@@ -150,6 +153,9 @@ func TestServer_BodyReadAfterCloseFails(t *testing.T) {
 	}
 	k.send("12345" + get)
 	k.response("POST")
+	if r, _ := k.response("GET"); r.StatusCode != http.StatusOK {
+		t.Errorf("the next request: %d", r.StatusCode)
+	}
 	_ = late
 }
 

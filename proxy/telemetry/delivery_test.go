@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -209,7 +210,7 @@ func TestDelivery_ResourceIsCompletedLate(t *testing.T) {
 	tracing := tracingTo(httpTo(t, c.server.URL), testLimits)
 	late := newLateResource(resource.NewSchemaless(attributes[0]), true)
 	tracing.processor.delivery.resource = late
-	late.complete(attributes[:2])
+	late.complete(slices.Clone(attributes[:2]))
 	endSpan(tracing)
 	flush(t, tracing)
 	if got := c.resources[0].Attributes; len(got) != 2 {

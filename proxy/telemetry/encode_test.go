@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +92,7 @@ func (*keeper) Shutdown(context.Context) error { return nil }
 
 func TestEncode_SaysWhatTheStockExporterSays(t *testing.T) {
 	t.Parallel()
-	res := resource.NewWithAttributes("https://example.com/schema", attributes...)
+	res := resource.NewWithAttributes("https://example.com/schema", slices.Clone(attributes)...) // which it sorts
 	var spans []sdktrace.ReadOnlySpan
 	for _, span := range variedSpans(t) {
 		spans = append(spans, &resourceSpan{span, res})

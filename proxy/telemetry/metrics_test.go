@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -138,7 +139,7 @@ func TestMetrics_FailureIsSaidOncePerChangeAndTheResourceIsCompleted(t *testing.
 	if inner.got != base {
 		t.Error("the resource was replaced before it was complete")
 	}
-	late.complete(attributes[:1])
+	late.complete(slices.Clone(attributes[:1]))
 	_ = e.Export(t.Context(), rm)
 	if inner.got.Len() != 1 || rm.Resource != base {
 		t.Errorf("exported resource %v, the reader's is now %v", inner.got, rm.Resource)
