@@ -83,6 +83,7 @@ func (s *service) eject(ep *endpoint, row int64, began, now time.Time) happening
 	h.turned.Store(now.UnixNano())
 	s.log.Warn("backend ejected", "backend", ep.name, "reason", cause, "seconds", pause.Seconds(), "times", h.ejections)
 	s.rebuild(now)
+	h.turned.Store(time.Now().UnixNano()) // whoever began until now may have been sent there by the old snapshot
 	return ejected
 }
 

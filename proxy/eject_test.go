@@ -278,6 +278,26 @@ func TestEject_OutcomesOfAnotherTimeCountForNothing(t *testing.T) {
 	})
 }
 
+// A request may be sent to an endpoint while the failure that ejects it is being judged: its answer is no trial's.
+func TestEject_WhoWasSentBeforeItWasKnownReadmitsNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := unused(t, Options{}, []string{"a", "b"})
+		s, a := p.service, p.service.endpoints["a"]
+		traffic(p, "a", false, 4)
+		failed := time.Now()
+		time.Sleep(time.Millisecond)
+		meanwhile := time.Now()
+		time.Sleep(time.Millisecond)
+		if s.report(a, false, failed, failed) != ejected {
+			t.Fatal("not ejected")
+		}
+		if s.report(a, true, meanwhile, time.Now()) != "" {
+			t.Error("readmitted by an answer to a request that was sent before the ejection was known")
+		}
+	})
+}
+
 func TestEject_AllBadGetTheirTrialsSoon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
