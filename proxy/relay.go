@@ -134,12 +134,30 @@ func (x *exchange) cut(ep *endpoint, e *h1.Error) {
 	case e.Client != h1.NoFault:
 		x.record.Status = statusClientGone
 	}
+	if blame(e) && x.retract() {
+		x.fail(end, e)
+		return
+	}
 	web := strings.HasPrefix(first(x.r.Header, "Content-Type"), "application/grpc-web") // whose trailers are in its body
 	if x.grpc && !web && blame(e) && !e.Timeout && !h2.IsReset(e) {
 		x.cutCall()
 		return
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// retractor is a ResponseWriter that can take back an answer of which its client has seen nothing.
+type retractor interface{ Retract() bool }
+
+// retract makes room for an answer of our own in the stead of one that broke before any of it left: an error that says so
+// is worth more to a client than a connection that ends.
+func (x *exchange) retract() bool {
+	w, ok := x.w.(retractor)
+	if !ok || !w.Retract() {
+		return false
+	}
+	x.started, x.record.BytesOut = false, 0
+	return true
 }
 
 // cutCall ends a gRPC call whose answer has begun. A reset stream would be INTERNAL to its client: a fault, where this one

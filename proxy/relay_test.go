@@ -503,6 +503,31 @@ func TestRelay_TrailersInterimAndCutAnswers(t *testing.T) {
 	}
 }
 
+// Over our own server.
+func TestRelay_AnAnswerThatBreaksBeforeAnyOfItLeftIsAnError(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Options{}, []string{"a"}, "LB_SESSION_AFFINITY=cookie")
+	address := serveOwn(t, s.p)
+	s.play = func(_ string, _ *http.Request, c *h1.Call) (*http.Response, error) {
+		resp := answer(200, "", "X-End", "1")
+		resp.ContentLength, resp.Body = 10, io.NopCloser(brokenReader{})
+		return resp, nil
+	}
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Post("http://"+address, "text/plain", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusBadGateway || !strings.HasPrefix(string(body), "502 Bad Gateway\nrequest id: ") || err != nil {
+		t.Errorf("%d %q %v", resp.StatusCode, body, err)
+	}
+	if resp.Header.Get("X-End") != "" || resp.Header.Get("Set-Cookie") != "" {
+		t.Errorf("of the answer that broke: %v", resp.Header)
+	}
+}
+
 // brokenReader is a backend that is gone.
 type brokenReader struct{}
 

@@ -173,7 +173,7 @@ func judgeKills(t *testing.T, l losses, inFlight, headOnly int) {
 			lost++
 		case r.Method == http.MethodPost && r.Err == nil && r.Status() == http.StatusBadGateway:
 			crossed++ // it was written to a backend that was killed before it read it, which nobody can tell
-		case r.Method == http.MethodGet && n == 1 && begun < headOnly && (r.Err != nil || r.Status() == http.StatusBadGateway):
+		case r.Method == http.MethodGet && n == 1 && begun < headOnly && r.Err == nil && r.Status() == http.StatusBadGateway:
 			begun++
 		default:
 			t.Errorf("seen %d times: %v", n, r)

@@ -143,6 +143,19 @@ func (w *writer) emit(pieces ...[]byte) error {
 	return w.err
 }
 
+// Retract takes back an answer of which nothing has left, so that the handler may give another one. It says whether it could.
+func (w *writer) Retract() bool {
+	if w.sent || w.err != nil || w.conn.state.Load() == tunnel {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	continued := w.continued
+	w.reset(w.conn.x)
+	w.continued = continued
+	return true
+}
+
 // Flush is FlushError.
 func (w *writer) Flush() { w.FlushError() }
 
