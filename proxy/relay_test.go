@@ -507,12 +507,12 @@ func TestRelay_TrailersInterimAndCutAnswers(t *testing.T) {
 func TestRelay_AnAnswerThatBreaksBeforeAnyOfItLeftIsAnError(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, Options{}, []string{"a"}, "LB_SESSION_AFFINITY=cookie")
-	address := serveOwn(t, s.p)
 	s.play = func(_ string, _ *http.Request, c *h1.Call) (*http.Response, error) {
 		resp := answer(200, "", "X-End", "1")
 		resp.ContentLength, resp.Body = 10, io.NopCloser(brokenReader{})
 		return resp, nil
 	}
+	address := serveOwn(t, s.p)
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	resp, err := client.Post("http://"+address, "text/plain", strings.NewReader("hello"))
