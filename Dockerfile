@@ -15,8 +15,11 @@ COPY . .
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=devel
+
+# gRPC's traces import html/template, which stops the linker from dropping methods that nothing calls.
+# The tag leaves the traces out, and 3 MB with them.
 RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH:-amd64} \
-    go build -trimpath -ldflags "-s -w -X main.release=${VERSION}" -o /pillion .
+    go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.release=${VERSION}" -o /pillion .
 
 FROM scratch
 ARG VERSION=devel
@@ -30,8 +33,6 @@ LABEL org.opencontainers.image.title="Pillion" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /pillion /pillion
-# Go's HTTP/2 offers WebSockets (RFC 8441) only when this is in the environment at its start; 0 turns it off.
-ENV GODEBUG=http2xconnect=1
 USER 65532:65532
 EXPOSE 8080
 # Cloud Run and Kubernetes ignore this line and use their own probes; Docker and Compose use it.

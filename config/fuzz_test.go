@@ -9,17 +9,22 @@ import (
 	"time"
 )
 
-// FuzzLoad gives every variable the same text, or any variable any text, and wants no panic, one line a problem, and no
-// secret in anything that is printed.
+// FuzzLoad gives every variable the same text, or any variable any text, and
+// wants no panic, one line a problem, and no secret in anything that is
+// printed.
 func FuzzLoad(f *testing.F) {
 	f.Add("LB_RETRIES", "many", "short")
 	f.Add("LB_BAKENDS", "http://user:pass@host", "0123456789abcdef;k")
 	f.Add("LB_TRUSTED_PROXIES", "10.0.0.0/8;x\n", ";")
 	f.Add("LB_X\u2028__Y", "5\x00\x1b[2J", "\xff\xfe")
+	f.Add("LB_ROUTE__API", "api.example.com/v1/*?method=POST", "0123456789abcdef")
+	f.Add("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20eA==,x=y", "k")
+	f.Add("LB_SERVICE_PORT_80_TCP", "tcp://10.0.0.1:80", "k")
 	f.Fuzz(func(t *testing.T, name, value, secret string) {
 		secret = "hush-" + secret
 		c, problems := load([]string{name + "=" + value, "LB_AFFINITY_SECRET=" + secret, "LB_STATUS_TOKEN=" + secret,
-			"LB_AFFINITY_SECRETS=" + secret, "OTEL_EXPORTER_OTLP_HEADERS=" + secret, "LB_STATUS_TOKEN_FILE=" + secret}, nowhere)
+			"LB_AFFINITY_SECRETS=" + secret, "OTEL_EXPORTER_OTLP_HEADERS=" + secret, "LB_STATUS_TOKEN_FILE=" + secret}, nowhere,
+			0)
 		var out strings.Builder
 		if err := Report(&out, slices.Concat(problems, c.Telemetry.Warnings)); err != nil {
 			t.Fatal(err)
@@ -37,7 +42,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzForms gives every variable of the table the text: what its form accepts must decode without a further problem.
+// FuzzForms gives every variable of the table the text: what its form accepts
+// must decode without a further problem.
 func FuzzForms(f *testing.F) {
 	for _, v := range Variables() {
 		f.Add(v.Example)
@@ -51,7 +57,7 @@ func FuzzForms(f *testing.F) {
 		e := newEnvironment(pairs)
 		e.judge()
 		judged := len(e.problems)
-		if e.decode(&Config{}); len(e.problems) != judged {
+		if decoded[Config](e); len(e.problems) != judged {
 			t.Errorf("%q passed a form and did not decode: %v", text, e.problems[judged:])
 		}
 	})
@@ -108,6 +114,9 @@ func FuzzShare(f *testing.F) {
 
 func FuzzSplit(f *testing.F) {
 	f.Add("a;b, c\n;;d")
+	f.Add("http://10.0.0.1:8080?name=blue&weight=3;https://api.example.com")
+	f.Add("http://a:1\r\nhttp://b:2\r\n\r\n")
+	f.Add(" \t;,\n;'a';\"b;c\"")
 	f.Fuzz(func(t *testing.T, list string) {
 		items := split(list)
 		for _, item := range items {
@@ -130,7 +139,8 @@ func FuzzTrust(f *testing.F) {
 		if trust.EnvDecode(text) != nil {
 			return
 		}
-		if err := again.EnvDecode(trust.Setting); err != nil || again.Hops != trust.Hops || !slices.Equal(again.Prefixes, trust.Prefixes) {
+		if err := again.EnvDecode(trust.Setting); err != nil || again.Hops != trust.Hops ||
+			!slices.Equal(again.Prefixes, trust.Prefixes) {
 			t.Errorf("%q: %+v became %+v, %v", text, trust, again, err)
 		}
 	})
@@ -151,12 +161,34 @@ func FuzzStatusSet(f *testing.F) {
 func FuzzWithoutUserInfo(f *testing.F) {
 	f.Add("http://", "host;http://x")
 	f.Add("a;https://b@c,h2://", "z")
+	f.Add("http://10.0.0.1:80;https://", "api.example.com?host=b;run://api")
+	f.Add("redis://:", "cache.internal:6379/0")
+	f.Add("HTTPS://%40", "[::1]:443#x")
 	f.Fuzz(func(t *testing.T, before, after string) {
 		if strings.ContainsAny(after, "@") || strings.Contains(before, "hush") || strings.Contains(after, "hush") {
 			return
 		}
 		if got := withoutUserInfo(before + "://user:hush/word@" + after); strings.Contains(got, "hush") {
 			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func FuzzMirror_WhatIsAcceptedReadsTheSameAgain(f *testing.F) {
+	for _, seed := range []string{"shadow", "shadow?share=10%", "default?share=0.01%", "a_b?share=100.00%", "x?share=",
+		"?share=1%"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, given string) {
+		var m, again Mirror
+		if m.EnvDecode(given) != nil {
+			return
+		}
+		if m.Share < 0 || m.Share > wholeShare {
+			t.Fatalf("%q is a share of %d", given, m.Share)
+		}
+		if m.Given() && (again.EnvDecode(m.String()) != nil || again != m) {
+			t.Errorf("%q reads as %+v, and then as %+v", given, m, again)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 const key = "0123456789abcdef"
@@ -24,7 +24,8 @@ func write(t *testing.T, path, content string) {
 
 func TestSecret_FromAFileLosesOneTrailingNewline(t *testing.T) {
 	t.Parallel()
-	for content, want := range map[string]string{key: key, key + "\n": key, key + "\r\n": key, key + "\n\n": key + "\n", " " + key: " " + key} {
+	for content, want := range map[string]string{key: key, key + "\n": key, key + "\r\n": key, key + "\n\n": key + "\n",
+		" " + key: " " + key} {
 		path := filepath.Join(t.TempDir(), "token")
 		write(t, path, content)
 		if got := accepted(t, "LB_STATUS_TOKEN_FILE="+path).Process.StatusToken.Value(); got != want {
@@ -49,16 +50,37 @@ func TestSecret_BothOrAnUnusableFileIsAProblemOfTheFileVariable(t *testing.T) {
 		`"***" names a file that does not exist`:    {"LB_AFFINITY_SECRET_FILE=hush-the-secret-itself-by-mistake"},
 	} {
 		p := refused(t, pairs...)
-		if p.Variable != "LB_AFFINITY_SECRET_FILE" || !strings.Contains(p.Reason, reason) || strings.Contains(p.String()+p.Given, "hush") {
+		if p.Variable != "LB_AFFINITY_SECRET_FILE" || !strings.Contains(p.Reason, reason) ||
+			strings.Contains(p.String()+p.Given, "hush") {
 			t.Errorf("%q: got %q", pairs, p)
 		}
 	}
 }
 
-func TestSecret_FromTheEnvironmentIsTakenAsItIs(t *testing.T) {
+func TestSecret_FromTheEnvironmentLosesWhatItLosesFromAFile(t *testing.T) {
 	t.Parallel()
-	if got := accepted(t, "LB_STATUS_TOKEN= "+key+" ").Process.StatusToken.Value(); got != " "+key+" " {
-		t.Errorf("got %q", got)
+	for content, want := range map[string]string{
+		key: key, " " + key + " ": " " + key + " ", key + "\n": key, key + "\r\n": key, key + "\n\n": key + "\n", key +
+			"\r": key,
+	} {
+		path := filepath.Join(t.TempDir(), "token")
+		write(t, path, content)
+		for _, pair := range []string{"LB_STATUS_TOKEN=" + content, "LB_STATUS_TOKEN_FILE=" + path} {
+			if got := accepted(t, pair).Process.StatusToken.Value(); got != want {
+				t.Errorf("%q: got %q, want %q", pair, got, want)
+			}
+		}
+	}
+	c := accepted(t, "LB_AFFINITY_SECRET="+key+"\r\n;second-"+key+"\n\n")
+	if got := c.Service.Affinity.Secret.Keys(); !slices.Equal(got, []string{key, "second-" + key}) {
+		t.Errorf("keys: got %q", got)
+	}
+}
+
+func TestSecret_OnlyALineBreakIsUnset(t *testing.T) {
+	t.Parallel()
+	if c := accepted(t, "LB_STATUS_TOKEN=\n"); c.Process.StatusToken != nil {
+		t.Errorf("got %q", c.Process.StatusToken.Value())
 	}
 }
 
@@ -81,7 +103,12 @@ func TestSecret_AChangedFileIsReadAgainWithinASecond(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	synctest.Test(t, func(t *testing.T) {
 		write(t, path, key)
-		s := accepted(t, "LB_STATUS_TOKEN_FILE="+path).Process.StatusToken
+		c := accepted(t, "LB_STATUS_TOKEN_FILE="+path)
+		s := c.Process.StatusToken
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { c.FollowFiles(ctx, slog.New(slog.DiscardHandler)); close(ended) }()
+		defer func() { cancel(); <-ended }()
 		steps := []struct{ content, want string }{
 			{"another-" + key, "another-" + key},
 			{"short", "another-" + key}, // what would not have been accepted at start is not now
@@ -92,9 +119,9 @@ func TestSecret_AChangedFileIsReadAgainWithinASecond(t *testing.T) {
 			before := s.Value()
 			write(t, path, step.content)
 			if got := s.Value(); got != before {
-				t.Errorf("looked at the file before a second was over: %q", got)
+				t.Errorf("looking at the secret looked at the file: %q", got)
 			}
-			time.Sleep(time.Second)
+			later()
 			if got := s.Value(); got != step.want {
 				t.Errorf("%q: got %q, want %q", step.content, got, step.want)
 			}
@@ -102,7 +129,7 @@ func TestSecret_AChangedFileIsReadAgainWithinASecond(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		later()
 		if got := s.Value(); got != "third-"+key {
 			t.Errorf("a removed file: got %q", got)
 		}
@@ -126,10 +153,12 @@ func TestSecret_IsNeverPrinted(t *testing.T) {
 	}
 	texts := []string{log.String(), out.String(), string(marshalled)}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-		texts = append(texts, fmt.Sprintf(verb, c), fmt.Sprintf(verb, c.Process), fmt.Sprintf(verb, c.Service.Affinity.Secret))
+		texts = append(texts, fmt.Sprintf(verb, c), fmt.Sprintf(verb, c.Process),
+			fmt.Sprintf(verb, c.Service.Affinity.Secret))
 	}
 	for _, text := range texts {
-		if strings.Contains(text, key) || strings.Contains(strings.ToLower(text), fmt.Sprintf("%x", key)) || strings.Contains(text, fmt.Sprint([]byte(key))) {
+		if strings.Contains(text, key) || strings.Contains(strings.ToLower(text), fmt.Sprintf("%x", key)) ||
+			strings.Contains(text, fmt.Sprint([]byte(key))) {
 			t.Errorf("printed: %s", text)
 		}
 	}

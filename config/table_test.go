@@ -12,10 +12,14 @@ func bound(t reflect.Type) []string {
 	var names []string
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if name, _, _ := strings.Cut(f.Tag.Get("env"), ","); name != "" {
+		name, options, _ := strings.Cut(f.Tag.Get("env"), ",")
+		prefix, _ := strings.CutPrefix(options, "prefix=")
+		if name != "" {
 			names = append(names, name)
 		} else if f.Type.Kind() == reflect.Struct {
-			names = append(names, bound(f.Type)...)
+			for _, inner := range bound(f.Type) {
+				names = append(names, prefix+inner)
+			}
 		}
 	}
 	return names
@@ -56,7 +60,8 @@ func TestTable_RowsAreCompleteAndUnique(t *testing.T) {
 func TestTable_NoNameOfOursLooksLikeAServiceLinkOrHasTwoUnderscores(t *testing.T) {
 	t.Parallel()
 	for _, name := range Names() {
-		if isOurs(name) && (strings.HasSuffix(name, "_PORT") || strings.Contains(name, "_PORT_") || strings.Contains(name, "__")) {
+		if isOurs(name) && (strings.HasSuffix(name, "_PORT") || strings.Contains(name, "_PORT_") ||
+			strings.Contains(name, "__")) {
 			t.Errorf("%s", name)
 		}
 	}
@@ -66,8 +71,8 @@ func TestTable_DefaultsAndExamplesAreAccepted(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(nil)
 	for _, v := range e.table {
-		if strings.HasPrefix(v.form.accepted, "the path of a file") {
-			continue // the example is a file that is not here
+		if strings.HasPrefix(v.form.accepted, "the path of a ") {
+			continue // the example is one that is not here
 		}
 		for _, text := range []string{v.fallback(e), v.Example} {
 			if text == "" {
@@ -102,15 +107,17 @@ func TestReference_HasOneRowForEveryVariable(t *testing.T) {
 			t.Errorf("not four cells: %s", line)
 		}
 	}
-	if !strings.Contains(reference, "| `LB_RETRIES` S | 1 | a whole number from 0 to 10 | ") {
+	if !strings.Contains(reference, "| `LB_RETRIES` R | 1 | a whole number from 0 to 10 | ") {
 		t.Error(reference)
 	}
 }
 
 func TestExplain_ShowsValueOriginAndSentence(t *testing.T) {
 	t.Parallel()
-	c, _ := load([]string{"LB_RETRIES=3", "LB_EJECT_ERRORS=few", "LB_STATUS_TOKEN=0123456789abcdef", "GCE_METADATA_HOST=127.0.0.1:1",
-		"OTEL_EXPORTER_OTLP_HEADERS=authorization=abc", "OTEL_EXPORTER_OTLP_ENDPOINT=http://user:pass/word@c:4318"}, nowhere)
+	c, _ := load([]string{"LB_RETRIES=3", "LB_EJECT_ERRORS=few", "LB_STATUS_TOKEN=0123456789abcdef",
+		"GCE_METADATA_HOST=127.0.0.1:1",
+		"OTEL_EXPORTER_OTLP_HEADERS=authorization=abc", "OTEL_EXPORTER_OTLP_ENDPOINT=http://user:pass/word@c:4318"}, nowhere,
+		0)
 	var out strings.Builder
 	if err := Explain(&out, c); err != nil {
 		t.Fatal(err)
@@ -118,7 +125,8 @@ func TestExplain_ShowsValueOriginAndSentence(t *testing.T) {
 	for _, want := range []string{
 		"LB_RETRIES = 3  [environment]\n    Further attempts",
 		"LB_EJECT_ERRORS = few  [environment, refused]",
-		"LB_EJECT_MAX = 100%  [default]",
+		"LB_EJECT_MAX = 50%  [default]",
+		"LB_EJECT_STATUS = 502-504  [default]",
 		"LB_LISTEN = :8080  [default]",
 		"LB_QUEUE_SIZE = (twice LB_MAX_IN_FLIGHT)  [default]",
 		"LB_BACKENDS = the attribute lb-backends of the instance, else of the project  [metadata]",

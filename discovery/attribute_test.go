@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/pillion-lb/pillion/discovery/metadata"
 	"github.com/pillion-lb/pillion/test/fakemetadata/server"
 )
 
@@ -28,7 +28,8 @@ func next(sets <-chan Set, d time.Duration) (set Set, n int) {
 	return set, n
 }
 
-// following is a metadata server whose attribute has a value that was published.
+// following is a metadata server whose attribute has a value that was
+// published.
 func following(t *testing.T) (*server.Server, <-chan Set, *syncBuffer) {
 	s, opts, logs := metadataOf(t, server.Identity{})
 	s.Set(listOf, "http://a")
@@ -64,7 +65,8 @@ func TestAttribute_BadValueIsRefusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, sets, logs := following(t)
-		for i, bad := range []string{"http://b;ftp://c;gce://d", "demo://3", "metadata://instance/attributes/x", "http://169.254.169.254", " ; "} {
+		for i, bad := range []string{"http://b;ftp://c;gce://d", "demo://3", "metadata://instance/attributes/x",
+			"http://169.254.169.254", " ; "} {
 			s.Set(listOf, bad)
 			if set, n := next(sets, 3*time.Minute); n != 0 {
 				t.Errorf("%q: published %+v", bad, set)
@@ -168,12 +170,14 @@ func TestAttribute_NewListTakesOverOnlyWhenItIsComplete(t *testing.T) {
 		s.Set(listOf, "dns://a:80")
 		sets := new(published)
 		l := newList([]Target{parseOne(t, "metadata://"+listOf)}, log, func(target Target) source {
-			return newAttribute(target, log, newMetadataClient(server.Direct(s)), func(inner Target) source {
+			n := newAttribute(&kinds{log: log, metadata: metadata.New("", server.Direct(s))}, target).(*nested)
+			n.sourceOf = func(inner Target) source {
 				if scripted, ok := sources[inner.Item]; ok {
 					return scripted
 				}
 				return static{inner.Template}
-			})
+			}
+			return n
 		}, nil, sets.add)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -217,11 +221,12 @@ func TestAttribute_ServerThatDoesNotWaitIsNotHammered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		opts := Options{Metadata: server.Direct(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			asked++
-			w.Header().Set("ETag", "same")
-			w.Write([]byte("http://a"))
-		}))}
+		opts := Options{Metadata: metadata.New("",
+			server.Direct(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked++
+				w.Header().Set("ETag", "same")
+				w.Write([]byte("http://a"))
+			})))}
 		sets := run(t, auto(), opts, "metadata://"+listOf)
 		if set, n := next(sets, time.Minute); n != 1 || names(set.Backends) != "a" {
 			t.Errorf("%d publications, %+v", n, set)
@@ -232,7 +237,8 @@ func TestAttribute_ServerThatDoesNotWaitIsNotHammered(t *testing.T) {
 	})
 }
 
-// The same over real connections and real time, for what a handler called directly cannot show.
+// The same over real connections and real time, for what a handler called
+// directly cannot show.
 func TestAttribute_OverTheNetwork(t *testing.T) {
 	t.Parallel()
 	dns, resolver := newDNSServer(t)
@@ -241,11 +247,8 @@ func TestAttribute_OverTheNetwork(t *testing.T) {
 	s.Set(listOf, "dns://app.test.:80")
 	hs := httptest.NewServer(s)
 	defer hs.Close()
-	transport := metadataTransport().(*http.Transport)
-	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", hs.Listener.Addr().String())
-	}
-	sets := run(t, auto(), Options{Metadata: transport, Resolver: resolver}, "metadata://"+listOf)
+	client := metadata.New(hs.Listener.Addr().String(), nil)
+	sets := run(t, auto(), Options{Metadata: client, Resolver: resolver}, "metadata://"+listOf)
 	if set := <-sets; names(set.Backends) != "10.0.0.1:80" {
 		t.Fatalf("published %+v", set)
 	}

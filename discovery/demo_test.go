@@ -12,7 +12,8 @@ import (
 	"github.com/pillion-lb/pillion/config"
 )
 
-// run starts the discovery of items and returns its publications. It ends with the test.
+// run starts the discovery of items and returns its publications. It ends with
+// the test.
 func run(t *testing.T, cfg *config.Config, opts Options, items ...string) <-chan Set {
 	t.Helper()
 	targets, problems := Parse(items)
@@ -80,7 +81,8 @@ func TestDemo_JSONAndStatusOnRequest(t *testing.T) {
 	url := "http://" + set.Backends[0].Address
 	code, body := ask(t, "GET", url+"/status/503", "", "Accept", "application/json", "X-Forwarded-For", "192.0.2.1")
 	var e echoed
-	if err := json.Unmarshal([]byte(body), &e); err != nil || code != 503 || e.Backend != "demo-1" || e.Headers["X-Forwarded-For"] != "192.0.2.1" {
+	if err := json.Unmarshal([]byte(body), &e); err != nil || code != 503 || e.Backend != "demo-1" ||
+		e.Headers["X-Forwarded-For"] != "192.0.2.1" {
 		t.Errorf("got %d %q, %v", code, body, err)
 	}
 	if code, _ := ask(t, "GET", url+"/status/999", ""); code != 200 {

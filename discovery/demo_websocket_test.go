@@ -112,6 +112,11 @@ func TestDemo_SpeaksH2C(t *testing.T) {
 func FuzzReadFrame(f *testing.F) {
 	f.Add(maskedFrame(0x81, []byte("hello")))
 	f.Add([]byte{0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add(maskedFrame(0x82, bytes.Repeat([]byte{7}, 126)))
+	f.Add(maskedFrame(0x89, nil))
+	f.Add(maskedFrame(0x88, []byte{0x03, 0xe9}))
+	f.Add(maskedFrame(0x01, []byte("half a message")))
+	f.Add([]byte{0x81, 0x02, 'h', 'i'}) // a client that does not mask
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, payload, err := readFrame(bufio.NewReader(bytes.NewReader(b)))
 		if err == nil && len(payload) > len(b) {

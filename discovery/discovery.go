@@ -5,96 +5,74 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/discovery/metadata"
 )
 
-// Discovery runs the sources of a backend service's targets and publishes which backends should exist.
+// Discovery runs the sources of a backend service's targets and publishes which
+// backends should exist.
 type Discovery struct {
 	list *list
-	// publish is where Run's own argument waits for the list's first publication.
+	// publish is Run's argument.
 	publish func(Set)
 }
 
-// Options is what the process gives to discovery. The zero value is useful.
+// Options are what discovery needs beside the configuration. The zero value is
+// useful.
 type Options struct {
-	Logger   *slog.Logger      // nil: slog.Default()
-	Resolver *net.Resolver     // nil: net.DefaultResolver
-	Metadata http.RoundTripper // to the metadata server; nil: one of our own
+	Logger   *slog.Logger     // nil: slog.Default()
+	Resolver *net.Resolver    // nil: net.DefaultResolver
+	Metadata *metadata.Client // nil: one of GCE_METADATA_HOST
+
+	// Transport sends requests to APIs that list backends. With nil, each
+	// source makes its own.
+	Transport http.RoundTripper
 }
 
-func (o Options) withDefaults() Options {
+func (o Options) withDefaults(p config.Platform) Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
+
 	if o.Metadata == nil {
-		o.Metadata = metadataTransport()
+		o.Metadata = metadata.New(p.MetadataHost, nil)
 	}
+
 	return o
 }
 
-// New prepares the discovery of targets, as Parse returned them. Without targets the lb-backends attributes of the
-// machine are followed. Nothing runs before Run.
+// New makes the discovery of targets that Parse returned. Without targets, it
+// follows the machine's lb-backends attributes. Nothing runs before Run.
 func New(cfg *config.Config, targets []Target, opts Options) *Discovery {
 	d := &Discovery{}
-	k := newKinds(cfg, opts.withDefaults())
+	k := newKinds(cfg, opts.withDefaults(cfg.Platform))
 	if len(targets) == 0 {
 		targets = []Target{attributeOfMachine()}
 	}
+
 	d.list = newList(targets, k.log, k.source, nil, func(backends []Backend, complete bool) {
 		d.publish(Set{Backends: backends, Complete: complete})
 	})
+
 	return d
 }
 
-// Run publishes full sets until ctx ends, then returns nil once every goroutine of discovery has ended. Fixed backends
-// are published before anything is waited for. A set is published only when it differs from the one before, or when
-// it became complete. Calls of publish never overlap; it must not block and not call back into discovery. Run may be
-// called once.
+// Run publishes full sets until ctx ends. It returns nil when all goroutines of
+// discovery have ended. Fixed backends are published at once. A set is
+// published only if it differs from the one before, or has become complete.
+// Calls of publish never overlap; it must not block or call discovery. Run may
+// be called once.
 func (d *Discovery) Run(ctx context.Context, publish func(Set)) error {
 	d.publish = publish
 	d.list.run(ctx)
 	return nil
 }
 
-// States says how every source is doing, in the order of the list. Safe at any time and for concurrent use.
+// States returns the state of every source, in the order of the list. It may be
+// called at any time. Safe for concurrent use.
 func (d *Discovery) States() []State { return d.list.states() }
-
-// kinds makes the source of each kind of target.
-type kinds struct {
-	log      *slog.Logger
-	identity string
-	interval time.Duration
-	resolver *net.Resolver
-	metadata metadataClient
-}
-
-func newKinds(cfg *config.Config, o Options) *kinds {
-	return &kinds{
-		log:      o.Logger,
-		identity: cfg.Service.Identity,
-		interval: max(cfg.Service.DiscoveryInterval, time.Second),
-		resolver: o.Resolver,
-		metadata: newMetadataClient(o.Metadata),
-	}
-}
-
-func (k *kinds) source(t Target) source {
-	switch t.Kind {
-	case DNS:
-		return newDNS(t, k.identity, k.resolver, k.interval)
-	case SRV:
-		return newSRV(t, k.identity, k.resolver, k.interval)
-	case Run:
-		return newRun(t, k.identity, k.metadata)
-	case Attribute:
-		return newAttribute(t, k.log, k.metadata, k.source)
-	case Demo:
-		return &demo{target: t}
-	}
-	return static{identified(t.Template, t, k.identity)}
-}

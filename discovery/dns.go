@@ -8,15 +8,48 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// lookupDeadline bounds one refresh. It leaves room for the second server of a resolv.conf whose first one is dead,
-// which the resolver gives up after 5 s.
+// dnsKind is the kind of a DNS name whose addresses are the backends.
+func dnsKind() kind {
+	return kind{
+		name:    DNS,
+		schemes: []string{"dns"},
+		keys:    []string{"protocol", "host", "resolver"},
+		parse:   parseDNS,
+		finish:  finishDNS,
+		source: func(k *kinds, t Target) source {
+			return newDNS(t, k.identity, k.resolverOf(t), k.interval)
+		},
+	}
+}
+
+func parseDNS(p *parser, _, authority string, t *Target) {
+	host, port, ok := p.lookupName(authority)
+	if !ok {
+		return
+	}
+
+	t.Host, t.Port = host, port
+}
+
+// finishDNS sets the defaults of port and Host.
+func finishDNS(_ *parser, t *Target) {
+	if t.Port == "" {
+		t.Port = t.Template.defaultPort()
+	}
+
+	t.Template.Host = t.Template.authority(strings.TrimSuffix(t.Host, "."), t.Port)
+}
+
+// lookupDeadline bounds one refresh. It is long enough for the second server of
+// a resolv.conf, because the resolver gives up a dead first one after 5 s.
 const lookupDeadline = 10 * time.Second
 
-// addresses finds the addresses of one DNS name: every A and AAAA record is a backend. Its name is its address, for
-// nothing else tells one record from another.
+// addresses is the source of a DNS name: every A and AAAA record is a backend.
+// A backend's name is its address, because records have no other identity.
 type addresses struct {
 	target   Target
 	identity string
@@ -41,56 +74,70 @@ func (a *addresses) lookup(ctx context.Context) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+
 	port, err := strconv.ParseUint(a.target.Port, 10, 16)
 	if err != nil {
 		return answer{}, fmt.Errorf("reading the port of %s: %w", a.target.Item, err)
 	}
+
 	var ans answer
 	for _, ip := range found {
 		if reason := unusable(ip); reason != "" {
 			ans.refused = append(ans.refused, fmt.Sprintf("%s is %s address", ip, reason))
 			continue
 		}
+
 		b := a.target.Template
 		b.Address = netip.AddrPortFrom(ip, uint16(port)).String()
 		b.Name = b.Address
 		ans.backends = append(ans.backends, identified(b, a.target, a.identity))
 	}
+
 	return ans.orEmpty(a.target.Host)
 }
 
-// orEmpty turns an answer without backends into a failure, so that the last good one stays.
+// orEmpty makes a failure of an answer without backends, so that the last good
+// answer stays.
 func (a answer) orEmpty(name string) (answer, error) {
 	if len(a.backends) > 0 {
 		return a, nil
 	}
+
 	if len(a.refused) > 0 {
-		return answer{}, &failure{"empty", fmt.Errorf("looking up %s: every address is refused: %v", name, a.refused)}
+		return answer{}, &failure{"empty", fmt.Errorf("looking up %s: every address is refused: %v",
+			name, a.refused)}
 	}
+
 	return answer{}, &failure{"empty", fmt.Errorf("looking up %s: the answer is empty", name)}
 }
 
-// resolve asks for both families at once. One of them may fail for good on a network without it; but a family that
-// had addresses and now fails would take its backends away, so then the whole refresh fails.
+// resolve looks up both families at the same time. On a network with only one
+// of them, the other may always fail. But if a family that had addresses fails,
+// the whole refresh fails, because otherwise its backends would be removed.
 func (a *addresses) resolve(ctx context.Context) ([]netip.Addr, error) {
-	answers := lookupBoth(ctx, a.resolver, a.target.Host)
+	answers := lookupBoth(ctx, a.resolver, a.target.asked(a.target.Host))
 	var found []netip.Addr
 	var failed error
 	for i, got := range answers {
 		if got.err != nil && !isNotFound(got.err) && len(a.families[i].last) > 0 {
-			return nil, lookupFailure(got.err)
+			return nil, lookupFailure(a.target.asking(got.err))
 		}
+
 		if got.err != nil && (failed == nil || isNotFound(failed)) {
 			failed = got.err
 		}
+
 		found = append(found, got.addrs...)
 	}
+
 	if len(found) == 0 && failed != nil {
-		return nil, lookupFailure(failed)
+		return nil, lookupFailure(a.target.asking(failed))
 	}
+
 	for i, got := range answers {
 		a.families[i].last = got.addrs
 	}
+
 	return found, nil
 }
 
@@ -107,6 +154,7 @@ func lookupBoth(ctx context.Context, r *net.Resolver, name string) (answers [2]r
 		defer close(second)
 		answers[1] = lookupFamily(ctx, r, "ip6", name)
 	}()
+
 	answers[0] = lookupFamily(ctx, r, "ip4", name)
 	<-second
 	return answers
@@ -117,22 +165,26 @@ func lookupFamily(ctx context.Context, r *net.Resolver, network, name string) re
 	if err != nil {
 		return resolved{err: err}
 	}
+
 	for i := range addrs {
 		addrs[i] = addrs[i].Unmap()
 	}
+
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	return resolved{addrs: slices.Compact(addrs)}
 }
 
-// isNotFound reports whether a look-up was answered, by saying that there is no such record. (An AddrError comes from
-// a hosts file that knows the name in the other family only.)
+// isNotFound reports whether a look-up got the answer that there is no such
+// record. An AddrError comes from a hosts file that has the name only in the
+// other family.
 func isNotFound(err error) bool {
 	var dns *net.DNSError
 	var other *net.AddrError
 	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &other)
 }
 
-// lookupFailure gives a failed look-up the state that it is logged under.
+// lookupFailure makes a failure of a failed look-up, with the state for the
+// log.
 func lookupFailure(err error) error {
 	if isNotFound(err) {
 		return &failure{"empty", err}

@@ -33,14 +33,6 @@ func names(backends []Backend) string {
 	return strings.Join(n, " ")
 }
 
-func stateOf(err error) string {
-	var f *failure
-	if errors.As(err, &f) {
-		return f.state
-	}
-	return ""
-}
-
 func TestDNS_EveryAddressIsABackend(t *testing.T) {
 	t.Parallel()
 	server, resolver := newDNSServer(t)
@@ -60,7 +52,8 @@ func TestDNS_EveryAddressIsABackend(t *testing.T) {
 func TestDNS_UnusableAddressesAreRefusedAndTold(t *testing.T) {
 	t.Parallel()
 	server, resolver := newDNSServer(t)
-	server.set("app.test.", "10.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "fe80::1", "::", "fd20:ce::254", "ff02::1")
+	server.set("app.test.", "10.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "fe80::1", "::", "fd20:ce::254",
+		"ff02::1")
 	lookup := lookupOf(t, newDNS(parseOne(t, "dns://app.test.:80"), "auto", resolver, time.Second))
 	a, err := lookup()
 	if err != nil || names(a.backends) != "10.0.0.1:80" || len(a.refused) != 7 {
@@ -167,7 +160,8 @@ func TestSRV_RecordsBecomeNamedBackends(t *testing.T) {
 	t.Parallel()
 	server, resolver := newDNSServer(t)
 	server.setSRV("_http._tcp.app.test.",
-		srvRecord{"A.test.", 8080, 0, 5}, srvRecord{"b.test.", 8080, 1, 0}, srvRecord{"b.test.", 8081, 1, 7}, srvRecord{"gone.test.", 1, 0, 0})
+		srvRecord{"A.test.", 8080, 0, 5}, srvRecord{"b.test.", 8080, 1, 0}, srvRecord{"b.test.", 8081, 1, 7},
+		srvRecord{"gone.test.", 1, 0, 0})
 	server.set("a.test.", "10.0.0.1", "fd00::1")
 	server.set("b.test.", "10.0.0.2", "169.254.169.254")
 	target := parseOne(t, "srv://_http._tcp.app.test.")
@@ -194,7 +188,8 @@ func TestSRV_NamesStayWhenAddressesChange(t *testing.T) {
 	at := func(want string) {
 		t.Helper()
 		a, err := lookup()
-		if err != nil || len(a.backends) != 1 || a.backends[0].Name != "a.test" || a.backends[0].Address != want || a.backends[0].Host != "a.test" {
+		if err != nil || len(a.backends) != 1 || a.backends[0].Name != "a.test" || a.backends[0].Address != want ||
+			a.backends[0].Host != "a.test" {
 			t.Errorf("found %+v, %v, want %s", a, err, want)
 		}
 	}
@@ -209,7 +204,8 @@ func TestSRV_NamesStayWhenAddressesChange(t *testing.T) {
 	at("10.0.0.9:80")
 }
 
-// What an answer without anything usable leaves standing, the failure after it must not take away.
+// What an answer without anything usable leaves standing, the failure after it
+// must not take away.
 func TestSRV_PlacesStayAsLongAsTheirAnswer(t *testing.T) {
 	t.Parallel()
 	server, resolver := newDNSServer(t)

@@ -39,7 +39,8 @@ func newDNSServer(t *testing.T) (*dnsServer, *net.Resolver) {
 	}}
 }
 
-// listenBoth opens one port for UDP and TCP. A port that is free for one may be taken for the other.
+// listenBoth opens one port for UDP and TCP. A port that is free for one may be
+// taken for the other.
 func listenBoth(t *testing.T) (net.PacketConn, net.Listener) {
 	t.Helper()
 	var err error

@@ -3,31 +3,30 @@ package discovery
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/url"
 	"time"
+
+	"github.com/pillion-lb/pillion/discovery/metadata"
 )
 
 const (
-	// followWait is how long the metadata server holds a question for a change before it answers anyway.
-	followWait = 30 * time.Second
-	// followPause is the shortest pause between two questions: a server that does not wait must not be hammered.
+	// followPause is the shortest pause between two questions, for a server
+	// that answers at once instead of waiting for a change.
 	followPause = 100 * time.Millisecond
-	// followRetry is the pause where there is nothing to wait for: the attribute is not defined, or the server answers
-	// at once although nothing changed.
+	// followRetry is the pause if the server can't wait for a change: the
+	// attribute is not defined, or the server answers at once without a change.
 	followRetry = time.Second
 )
 
-// follower reads one attribute and waits for its changes. (The client's own Subscribe ends when the attribute is
-// deleted and sleeps without listening to its context.)
+// follower reads one attribute and waits for its changes. The client's own
+// Subscribe is not used, because it ends when the attribute is deleted, and
+// ignores its context while it sleeps.
 type follower struct {
-	metadata metadataClient
+	metadata *metadata.Client
 	place    int // where its readings belong
 	path     string
-	readings chan<- reading
 }
 
-// reading is what one question about an attribute brought.
+// reading is the result of one read of a list.
 type reading struct {
 	place int
 	made  bool
@@ -35,22 +34,24 @@ type reading struct {
 	err   error
 }
 
-func (f *follower) run(ctx context.Context) {
+func (f follower) run(ctx context.Context, readings chan<- reading) {
 	failures, etag := 0, ""
 	for {
 		asked := wallClock()
-		value, next, err := f.read(ctx, etag)
+		value, next, err := f.metadata.Next(ctx, f.path, etag)
 		if ctx.Err() != nil {
 			return
 		}
+
 		select {
-		case f.readings <- reading{f.place, true, value, err}:
+		case readings <- reading{f.place, true, value, err}:
 		case <-ctx.Done():
 			return
 		}
+
 		pause := followPause
 		switch {
-		case err != nil && !isUndefined(err):
+		case err != nil && !errors.Is(err, metadata.ErrUndefined):
 			failures++
 			pause = backoff(failures, 15*time.Second)
 		case next == "" || next == etag && wallClock().Sub(asked) < followRetry:
@@ -58,27 +59,9 @@ func (f *follower) run(ctx context.Context) {
 		default:
 			failures = 0
 		}
+
 		if etag = next; !wait(ctx, pause) {
 			return
 		}
 	}
-}
-
-// read asks for the value as soon as it differs from the one that etag stands for; without etag, for the value as it
-// is.
-func (f *follower) read(ctx context.Context, etag string) (value, next string, err error) {
-	path, deadline := f.path, metadataDeadline
-	if etag != "" {
-		deadline += followWait
-		path += fmt.Sprintf("?wait_for_change=true&timeout_sec=%d&last_etag=%s", int(followWait.Seconds()), url.QueryEscape(etag))
-	}
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
-	return f.metadata.get(ctx, path)
-}
-
-// isUndefined reports whether the metadata server said that there is no such attribute.
-func isUndefined(err error) bool {
-	var f *failure
-	return errors.As(err, &f) && f.state == undefined
 }

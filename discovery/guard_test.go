@@ -8,7 +8,7 @@ import (
 
 func TestBackend_ControlRefusesWhatNoBackendHas(t *testing.T) {
 	t.Parallel()
-	targets, problems := grammar{attribute: true}.parse([]string{"http://app.test:80"})
+	targets, problems := grammar{nested: true}.parse([]string{"http://app.test:80"})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

@@ -1,66 +1,68 @@
 package discovery
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// keysOf are the keys that each kind of target takes after the question mark.
-func keysOf(kind Kind) []string {
-	switch kind {
-	case Fixed:
-		return []string{"name", "weight", "host"}
-	case DNS, SRV:
-		return []string{"protocol", "host"}
-	case Run:
-		return []string{"tag", "name", "weight"}
-	}
-	return nil
-}
-
-// keys reads key=value&…; every key once, and only those of the kind.
-func (p *parser) keys(query string, t *Target) {
+// keys reads key=value&…. Each key may occur once, and must be one of the
+// kind's.
+func (p *parser) keys(query string, of kind, t *Target) {
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(query, "&") {
-		key, value, _ := strings.Cut(pair, "=")
+		key, value, given := strings.Cut(pair, "=")
 		switch {
-		case !p.known(key, t.Kind):
+		case !p.known(key, of):
 		case seen[key]:
 			p.failf("every key once", "the key %q is given twice", key)
+		case isLabelKey(key) && !given:
+			p.set(key, "*", t) // any value
 		case value == "":
 			p.failf("key=value", "the key %q has no value", key)
 		default:
 			p.set(key, value, t)
 		}
+
 		seen[key] = true
 	}
 }
 
-func (p *parser) known(key string, kind Kind) bool {
-	keys := keysOf(kind)
-	for _, k := range keys {
-		if k == key {
-			return true
-		}
+// known reports whether a kind has a key.
+func (p *parser) known(key string, of kind) bool {
+	switch {
+	case slices.Contains(of.keys, key) && key != labelKey,
+		isLabelKey(key) && slices.Contains(of.keys, labelKey):
+		return true
+	case len(of.keys) == 0:
+		p.failf("no keys", "%s targets take no keys after ?", of.name)
+	default:
+		p.failf(strings.Join(of.keys, ", "), "the key %q is not known for %s targets", key, of.name)
 	}
-	if len(keys) == 0 {
-		p.failf("no keys", "%s targets take no keys after ?", kind)
-		return false
-	}
-	p.failf(strings.Join(keys, ", "), "the key %q is not known for %s targets", key, kind)
+
 	return false
 }
 
 func (p *parser) set(key, value string, t *Target) {
 	b := &t.Template
+	if label, ok := strings.CutPrefix(key, "label."); ok {
+		p.setLabel(label, value, t)
+		return
+	}
+
 	switch key {
 	case "name":
 		if !isName(value) {
-			p.failf("1 to 64 letters, digits, dots, underscores and hyphens", "the name %q is not one", value)
+			p.failf("1 to 64 letters, digits, dots, underscores and hyphens",
+				"the name %q is not one", value)
 		}
+
 		b.Name = value
 	case "weight":
 		n, ok := number(value, 256)
 		if !ok {
-			p.failf("a weight from 0 to 256", "the weight %q is not one", value)
+			p.failf("a weight from 0 to 256", "the weight %q is not between 0 and 256", value)
 		}
+
 		b.Weight = n
 	case "host":
 		p.setHost(value, b)
@@ -71,11 +73,23 @@ func (p *parser) set(key, value string, t *Target) {
 		default:
 			p.failf("https, h2, h2c, http1", "the protocol %q is not known", value)
 		}
+	case "resolver":
+		p.setResolver(value, t)
+	case "server":
+		p.setServer(value, t)
+	case "tls":
+		p.setSecure(value, t)
+	case "node":
+		t.Node = value
 	case "tag":
 		if !isLabel(value) || strings.Contains(value, tagBorder) {
-			p.failf("a traffic tag: lower-case letters, digits and hyphens", "the tag %q is not one", value)
+			p.failf("a traffic tag: lower-case letters, digits and hyphens",
+				"the tag %q is not one", value)
 		}
+
 		t.Tag = value
+	case "port", "netTag", "network":
+		p.setCompute(key, value, t)
 	}
 }
 
@@ -83,9 +97,33 @@ func (p *parser) setHost(value string, b *Backend) {
 	if !p.plain(value) {
 		return
 	}
+
 	host, _, ok := p.authority(value)
 	if ok && host == "" {
 		p.failf("?host=name or ?host=name:port", "the host %q has no name", value)
 	}
+
 	b.SetHost = value
 }
+
+// setResolver sets the DNS server for a name. In a nested list, its address is
+// restricted like those of backends.
+func (p *parser) setResolver(value string, t *Target) {
+	host, port, ok := p.authority(value)
+	if !ok {
+		return
+	}
+
+	if host == "" || port == "" {
+		p.failf("?resolver=host:port", "the resolver %q has no host or no port", value)
+		return
+	}
+
+	p.usable(host)
+	t.Resolver = value
+}
+
+// labelKey stands for all keys with the name of a label.
+const labelKey = "label.KEY"
+
+func isLabelKey(key string) bool { return strings.HasPrefix(key, "label.") }

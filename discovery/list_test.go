@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pillion-lb/pillion/config"
 )
@@ -139,7 +140,7 @@ func TestList_BecomingCompleteIsPublishedOnceEvenUnchanged(t *testing.T) {
 	})
 }
 
-func TestList_FailureKeepsTheLastGoodSetAndHidesNobody(t *testing.T) {
+func TestList_FailureKeepsTheLastGoodSetAndHidesNoOtherSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a, b, l, sets, logs := twoSources(t)
@@ -201,7 +202,8 @@ func TestDiscovery_FixedBackendsAreThereBeforeAnythingIsWaitedFor(t *testing.T) 
 		sets = append(sets, s)
 		cancel() // a Run that waited for anything first would find its context ended
 	})
-	if err != nil || len(sets) != 1 || !sets[0].Complete || len(sets[0].Backends) != 2 || sets[0].Backends[0].Name != ":8081" {
+	if err != nil || len(sets) != 1 || !sets[0].Complete || len(sets[0].Backends) != 2 ||
+		sets[0].Backends[0].Name != ":8081" {
 		t.Errorf("Run published %+v and returned %v", sets, err)
 	}
 }
@@ -209,19 +211,40 @@ func TestDiscovery_FixedBackendsAreThereBeforeAnythingIsWaitedFor(t *testing.T) 
 func TestState_AgeOfWhatCannotChangeIsZero(t *testing.T) {
 	t.Parallel()
 	now := wallClock()
-	for want, s := range map[string]State{
-		"-1ns": {},
-		"0s":   {Answered: now.Add(-5), Final: true},
-		"5ns":  {Answered: now.Add(-5)},
-		"0s ":  {Answered: now.Add(5)},
+	for _, test := range []struct {
+		state State
+		age   time.Duration
+		known bool
+	}{
+		{State{}, 0, false},
+		{State{Err: errors.New("no such host")}, 0, false},
+		{State{Answered: now.Add(-5), Final: true}, 0, true},
+		{State{Answered: now.Add(-5)}, 5, true},
+		{State{Answered: now.Add(5)}, 0, true},
 	} {
-		if got := s.Age(now).String(); got != strings.TrimSpace(want) {
-			t.Errorf("age of %+v = %s, want %s", s, got, want)
+		if age, known := test.state.Age(now); age != test.age || known != test.known {
+			t.Errorf("age of %+v = %s, %v", test.state, age, known)
 		}
 	}
 }
 
-// A thousand backends published again, unchanged: the cost of finding out that nothing has to be done.
+func TestState_IsUpAfterAGoodRefreshOnly(t *testing.T) {
+	t.Parallel()
+	now, failed := wallClock(), errors.New("no such host")
+	for want, states := range map[bool][]State{
+		true:  {{Answered: now}, {Answered: now, Final: true}},
+		false: {{}, {Err: failed}, {Answered: now, Err: failed}},
+	} {
+		for _, s := range states {
+			if s.Up() != want {
+				t.Errorf("%+v: up is %v", s, s.Up())
+			}
+		}
+	}
+}
+
+// A thousand backends published again, unchanged: the cost of finding out that
+// nothing has to be done.
 func BenchmarkList_Unchanged(b *testing.B) {
 	var a answer
 	for i := range 1000 {

@@ -26,17 +26,18 @@ func TestParse_FixedTargets(t *testing.T) {
 		want Backend
 	}{
 		{":8081", Backend{Name: ":8081", Address: "127.0.0.1:8081", Fallback: "[::1]:8081", Host: "localhost:8081"}},
-		{"http://:80", Backend{Name: ":80", Address: "127.0.0.1:80", Fallback: "[::1]:80", Host: "localhost"}},
 		{"app:8080", Backend{Name: "app:8080", Address: "app:8080", Host: "app:8080"}},
 		{"[::1]:8080", Backend{Name: "[::1]:8080", Address: "[::1]:8080", Host: "[::1]:8080"}},
 		{"http://10.0.0.7", Backend{Name: "10.0.0.7", Address: "10.0.0.7:80", Host: "10.0.0.7"}},
 		{"http://my_app:80", Backend{Name: "my_app:80", Address: "my_app:80", Host: "my_app"}},
 		{"https://a.example", Backend{Name: "a.example", Address: "a.example:443", Host: "a.example", TLS: true}},
 		{"https://a.example:80", Backend{Name: "a.example:80", Address: "a.example:80", Host: "a.example:80", TLS: true}},
-		{"h2://a.example", Backend{Name: "a.example", Address: "a.example:443", Host: "a.example", TLS: true, Protocol: config.H2}},
+		{"h2://a.example", Backend{Name: "a.example", Address: "a.example:443", Host: "a.example", TLS: true,
+			Protocol: config.H2}},
 		{"h2c://a.example", Backend{Name: "a.example", Address: "a.example:80", Host: "a.example", Protocol: config.H2C}},
 		{"http://169.254.1.1:80", Backend{Name: "169.254.1.1:80", Address: "169.254.1.1:80", Host: "169.254.1.1"}},
-		{"http://a?name=blue&weight=3&host=b.example:81", Backend{Name: "blue", Address: "a:80", Host: "a", SetHost: "b.example:81", Weight: 3}},
+		{"http://a?name=blue&weight=3&host=b.example:81",
+			Backend{Name: "blue", Address: "a:80", Host: "a", SetHost: "b.example:81", Weight: 3}},
 		{":1?weight=0", Backend{Name: ":1", Address: "127.0.0.1:1", Fallback: "[::1]:1", Host: "localhost:1", Weight: -1}},
 	}
 	for _, test := range tests {
@@ -67,13 +68,15 @@ func TestParse_OtherKinds(t *testing.T) {
 		name                                            string
 	}
 	tests := map[string]fields{
-		"dns://app:8080":                               {kind: DNS, host: "app", port: "8080"},
-		"dns://app.example.":                           {kind: DNS, host: "app.example.", port: "80"},
-		"dns://app?protocol=https":                     {kind: DNS, host: "app", port: "443"},
-		"srv://_http._tcp.app.example":                 {kind: SRV, host: "_http._tcp.app.example"},
-		"run://api":                                    {kind: Run, service: "api", name: "api"},
-		"run://api.europe-west1":                       {kind: Run, service: "api", region: "europe-west1", name: "api.europe-west1"},
-		"run://api.europe-west1.123456":                {kind: Run, service: "api", region: "europe-west1", project: "123456", name: "api.europe-west1.123456"},
+		"dns://app:8080":               {kind: DNS, host: "app", port: "8080"},
+		"dns://app.example.":           {kind: DNS, host: "app.example.", port: "80"},
+		"dns://app?protocol=https":     {kind: DNS, host: "app", port: "443"},
+		"srv://_http._tcp.app.example": {kind: SRV, host: "_http._tcp.app.example"},
+		"run://api":                    {kind: Run, service: "api", name: "api"},
+		"run://api.europe-west1": {kind: Run, service: "api", region: "europe-west1",
+			name: "api.europe-west1"},
+		"run://api.europe-west1.123456": {kind: Run, service: "api", region: "europe-west1", project: "123456",
+			name: "api.europe-west1.123456"},
 		"run://api?tag=canary":                         {kind: Run, service: "api", tag: "canary", name: "canary---api"},
 		"run://api?tag=canary&name=c&weight=2":         {kind: Run, service: "api", tag: "canary", name: "c"},
 		"metadata://instance/attributes/lb_backends-2": {kind: Attribute, path: "instance/attributes/lb_backends-2"},
@@ -82,7 +85,8 @@ func TestParse_OtherKinds(t *testing.T) {
 	}
 	for item, want := range tests {
 		got := parseOne(t, item)
-		have := fields{got.Kind, got.Host, got.Port, got.Service, got.Region, got.Project, got.Tag, got.Path, got.Count, got.Template.Name}
+		have := fields{got.Kind, got.Host, got.Port, got.Service, got.Region, got.Project, got.Tag, got.Path, got.Count,
+			got.Template.Name}
 		if have != want {
 			t.Errorf("Parse(%q)\n got %+v\nwant %+v", item, have, want)
 		}
@@ -92,12 +96,13 @@ func TestParse_OtherKinds(t *testing.T) {
 func TestParse_BadItemsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	tests := map[string]string{
-		"ftp://x":                           `"ftp" is not known`,
-		"HTTP://x":                          "lower case",
-		"://x":                              "needs", // read as an item without a scheme
-		"http://":                           "names no host",
-		"":                                  "names no host",
-		"http://a/path":                     `a path is refused, even a final slash: requests keep their own path; leave out "/path"`,
+		"ftp://x":  `"ftp" is not known`,
+		"HTTP://x": "lower case",
+		"://x":     "needs", // read as an item without a scheme
+		"http://":  "names no host",
+		"":         "names no host",
+		"http://a/path": `a path is refused, even a final slash: requests keep their own path; leave ` +
+			`out "/path"`,
 		"http://a/":                         "path is refused",
 		`http://a\b`:                        "path is refused",
 		"http://u:p@a":                      "user info",
@@ -190,9 +195,41 @@ func TestParse_BadItemsSayWhatIsWrong(t *testing.T) {
 		"demo://x":                                       "number of demo",
 		"demo://03":                                      "number of demo",
 		"demo://3?weight=2":                              "no keys",
-		"gce://x":                                        "not supported in this version",
-		"run+list://x":                                   "not supported in this version",
+		"dns://a:80?resolver=10.0.0.1":                   "no host or no port",
+		"dns://a:80?resolver=:53":                        "no host or no port",
+		"srv://a?resolver=10.0.0.256:53":                 "not an IPv4 address",
+		"file://etc/list":                                "three of them",
+		"file:///etc/":                                   "ends with a slash",
+		"file:///etc/../list":                            "dot segments",
+		"file:///no/such/list":                           "does not exist",
+		"file:///etc":                                    "not a file",
+		"file:///etc/hosts":                              "the file's item 1",
+		"gce://x":                                        "names no zone and no region",
+		"gce://x.europe":                                 "neither a zone",
+		"gce://x.europe-west1-b:8080":                    "gce://x.europe-west1-b?port=8080",
+		"gce://x.europe-west1-b.Project":                 "neither a project",
+		"gce://europe-west1-b/x":                         "a path is refused",
+		"gce://*.europe-west1?port=80":                   "neither a group nor a label",
+		"gce://*.europe-west1?label.app=web":             "needs a port's number",
+		"gce://*?label.app=web&port=http":                "needs a port's number",
+		"gce://x.europe-west1?port=70000":                "name of a group's port",
+		"gce://x.europe-west1?network=a/b":               "lower-case letters",
+		"gce://x.europe-west1?protocol=https":            "name that the instances' certificates are for",
+		"gce+neg://*.europe-west1-b":                     "not the name of a network endpoint group",
+		"gce+neg://x":                                    "names no zone and no region",
+		"gce+neg://x.europe-west1-b?port=http":           "have no names",
+		"gce+neg://x.europe-west1-b?protocol=h2":         "name that the endpoints' certificates are for",
+		"mig://x":                                        "gce://GROUP.LOCATION",
+		"neg://x":                                        "gce+neg://GROUP.LOCATION",
+		"projects/p-1/zones/us-east1-b/instanceGroups/x": "write gce://x.us-east1-b.p-1",
+		"gce://regions/us-east1/instanceGroupManagers/x": "write gce://x.us-east1",
+		"run+list://europe-west1":                        "names no label",
+		"run+list://europe-west1?label=x":                "not known for run+list",
+		"run+list://?label.Team=x":                       "lower-case",
+		"run+list://a.b.c?label.team=x":                  "neither a project",
 	}
+	const resources = "https://www.googleapis.com/compute/v1/projects/p-1/zones/us-east1-b/"
+	tests[resources+"networkEndpointGroups/x?port=80"] = "write gce+neg://x.us-east1-b.p-1"
 	for item, want := range tests {
 		_, problems := Parse([]string{"http://first", item})
 		if len(problems) == 0 {
@@ -252,14 +289,15 @@ func TestParse_NoProblemRepeatsASecret(t *testing.T) {
 func TestParse_AttributesMayNotNameUnusableTargets(t *testing.T) {
 	t.Parallel()
 	for _, item := range []string{
-		"metadata://instance/attributes/x", "demo://3", "http://169.254.169.254", "http://[fe80::1]:80", "http://[fd20:ce::254]:80",
-		"http://0.0.0.0:80", "http://[ff02::1]:80",
+		"metadata://instance/attributes/x", "demo://3", "http://169.254.169.254", "http://[fe80::1]:80",
+		"http://[fd20:ce::254]:80", "http://0.0.0.0:80", "http://[ff02::1]:80", "file://" + absolute("testdata/backends"),
+		"dns://a:80?resolver=169.254.169.254:53",
 	} {
-		if _, problems := (grammar{attribute: true}).parse([]string{item}); len(problems) != 1 {
+		if _, problems := (grammar{nested: true}).parse([]string{item}); len(problems) != 1 {
 			t.Errorf("%q in an attribute: %v", item, problems)
 		}
 	}
-	targets, problems := grammar{attribute: true}.parse(Items("http://a;dns://b:80,\nrun://c\n;; :8081 "))
+	targets, problems := grammar{nested: true}.parse(Items("http://a;dns://b:80,\nrun://c\n;; :8081 "))
 	if len(problems) > 0 || len(targets) != 4 || targets[0].Written {
 		t.Errorf("a good attribute: %v, %v", targets, problems)
 	}
@@ -268,7 +306,8 @@ func TestParse_AttributesMayNotNameUnusableTargets(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		":8081;:8082", "http://a?name=b&weight=3;https://[::1]:443", "dns://a.:80?protocol=h2", "run://a.b.1?tag=c",
-		"metadata://project/attributes/x", "demo://3", "http://a%3b:1", "http://u:p@h/", "://", "?", "[", "http://[::1%25eth0]",
+		"metadata://project/attributes/x", "demo://3", "http://a%3b:1", "http://u:p@h/", "://", "?", "[",
+		"http://[::1%25eth0]",
 	} {
 		f.Add(s)
 	}

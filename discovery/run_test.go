@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,13 +8,14 @@ import (
 	"time"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/discovery/metadata"
 	"github.com/pillion-lb/pillion/test/fakemetadata/server"
 )
 
 func metadataOf(t *testing.T, id server.Identity) (*server.Server, Options, *syncBuffer) {
 	s := server.New(id)
 	log, logs := logged()
-	return s, Options{Metadata: server.Direct(s), Logger: log}, logs
+	return s, Options{Metadata: metadata.New("", server.Direct(s)), Logger: log}, logs
 }
 
 func auto() *config.Config {
@@ -26,7 +26,8 @@ func TestRun_FindsItsServiceFromMetadataAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, opts, _ := metadataOf(t, server.Identity{Region: "us-east1", ProjectNumber: "77"})
-		sets := run(t, auto(), opts, "run://api?tag=canary", "run://api.europe-west1?weight=3", "run://web.asia-east1.88?name=w")
+		sets := run(t, auto(), opts, "run://api?tag=canary", "run://api.europe-west1?weight=3",
+			"run://web.asia-east1.88?name=w")
 		var set Set
 		for !set.Complete {
 			set = <-sets
@@ -48,10 +49,12 @@ func TestRun_FindsItsServiceFromMetadataAlone(t *testing.T) {
 	})
 }
 
-func TestRun_FullNameAsksNobody(t *testing.T) {
+func TestRun_FullNameNeedsNoMetadata(t *testing.T) {
 	t.Parallel()
-	fails := server.Direct(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the metadata server was asked") }))
-	set := <-run(t, auto(), Options{Metadata: fails}, "run://api.europe-west1.77")
+	fails := server.Direct(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the metadata server was asked")
+	}))
+	set := <-run(t, auto(), Options{Metadata: metadata.New("", fails)}, "run://api.europe-west1.77")
 	if !set.Complete || len(set.Backends) != 1 {
 		t.Errorf("published %+v", set)
 	}
@@ -111,6 +114,17 @@ func TestAudience_FollowsTheIdentitySetting(t *testing.T) {
 		{"auto", "http://api-1.r.run.app", ""},
 		{"auto", "h2c://api-1.r.run.app", ""},
 		{"auto", "https://app.example", ""},
+		{"auto", "https://10.0.0.5?host=api-1.r.run.app", "https://api-1.r.run.app"},
+		{"auto", "h2://psc.internal:8443?host=v2---api-1.r.run.app:443", "https://api-1.r.run.app"},
+		{"auto", "http://10.0.0.5?host=api-1.r.run.app", ""},
+		{"auto", "https://10.0.0.5?host=evilrun.app", ""},
+		{"auto", "https://api-1.r.run.app?host=app.example", ""},
+		{"auto", "https://api-1.r.run.app?host=api-2.r.run.app", "https://api-2.r.run.app"},
+		{"auto", "dns://psc.internal?protocol=https&host=api-1.r.run.app", "https://api-1.r.run.app"},
+		{"auto", "dns://psc.internal?host=api-1.r.run.app", ""},
+		{"auto", "srv://_s._tcp.a.internal?protocol=https&host=api-1.r.run.app", "https://api-1.r.run.app"},
+		{"off", "https://10.0.0.5?host=api-1.r.run.app", ""},
+		{"https://mine", "https://10.0.0.5?host=api-1.r.run.app", "https://mine"},
 		{"off", "https://api-1.r.run.app", ""},
 		{"https://mine", "https://app.example", "https://mine"},
 		{"https://mine", "https://api-1.r.run.app", "https://mine"},
@@ -130,17 +144,5 @@ func TestAudience_FollowsTheIdentitySetting(t *testing.T) {
 		if got := identified(b, target, "https://mine").Audience; got != "" {
 			t.Errorf("%s draws the operator's own audience", target.Kind)
 		}
-	}
-}
-
-func TestMetadata_LongAnswersAreRefused(t *testing.T) {
-	t.Parallel()
-	m := newMetadataClient(server.Direct(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Write(make([]byte, metadataLimit+1))
-	})))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	if v, _, err := m.get(ctx, "instance/region"); err == nil {
-		t.Errorf("took %d bytes", len(v))
 	}
 }

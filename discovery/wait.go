@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// wait sleeps until d has passed by the wall clock or ctx ends, and reports whether ctx is still alive. Timers stand
-// still while the platform takes the CPU away or a machine sleeps; so the clock is asked again every few seconds.
+// wait sleeps until d has passed by the wall clock, and reports false if ctx
+// ended before. Timers stand still while the platform stops the CPU or the
+// machine sleeps, so it reads the clock every few seconds.
 func wait(ctx context.Context, d time.Duration) bool {
 	due := wallClock().Add(d)
 	for {
@@ -15,6 +16,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 		if left <= 0 {
 			return ctx.Err() == nil
 		}
+
 		timer := time.NewTimer(min(left, 5*time.Second))
 		select {
 		case <-ctx.Done():
@@ -25,18 +27,21 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// jittered is d, longer or shorter by up to a tenth, so that many instances do not ask in step.
+// jittered returns d, longer or shorter by up to a tenth, so that many
+// instances don't ask at the same time.
 func jittered(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }
 
-// backoff is the pause after a number of failures in a row: 1 s, doubling up to limit.
+// backoff returns the pause after a number of failures in a row: 1 s, doubled
+// each time up to limit.
 func backoff(failures int, limit time.Duration) time.Duration {
 	d := time.Second << min(failures-1, 10)
 	return jittered(min(d, limit))
 }
 
-// poll is the source of targets that have to be asked again and again: it looks up, reports, and waits.
+// poll is the source of targets that are looked up periodically: it looks up,
+// reports, and waits.
 type poll struct {
 	lookup   func(context.Context) (answer, error)
 	interval time.Duration // between good answers
@@ -51,16 +56,19 @@ func (p *poll) run(ctx context.Context, report func(answer, error)) {
 		if ctx.Err() != nil {
 			return
 		}
+
 		report(a, err)
 		if err == nil && a.final {
 			return
 		}
+
 		pause := jittered(p.interval)
 		if failures++; err == nil {
 			failures = 0
 		} else {
-			pause = backoff(failures, p.slowest)
+			pause = max(backoff(failures, p.slowest), refusalPause(err, failures, p.interval))
 		}
+
 		if !wait(ctx, pause) {
 			return
 		}

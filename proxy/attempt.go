@@ -2,232 +2,206 @@ package proxy
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/backend"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// attempt makes one try against one endpoint, whose place in flight it holds and gives back. It reports whether the
-// request is answered, by this endpoint or by an error.
-func (x *exchange) attempt(ep *endpoint) bool {
-	s := x.p.service
-	defer s.leave(ep)
+// attempt sends the request to one endpoint. The attempt keeps its place only
+// if the response wins; the caller then releases it.
+func (x *exchange) attempt() (*http.Response, result) {
+	if v := x.take(); v != won {
+		return nil, v
+	}
+
 	began := x.record.Start
-	if x.waited || x.record.Attempts > 0 {
+	if x.claim.Waited || x.record.Attempts > 0 {
 		began = time.Now()
 	}
-	s.budget.attempt(x.record.Attempts > 0, began)
-	ep.requests.Add(1)
-	x.note(ep)
-	up := s.upstreamFor(ep, x)
-	if e := x.overlay(ep, up, began); e != nil {
-		return x.failed(ep, e, began)
-	}
-	resp, err := up.Send(x.r, &x.call)
+
+	x.countAttempt()
+	x.overlay(began)
+
+	resp, err := x.place.Send(x.r, &x.call)
 	if err != nil {
-		e := asError(err)
-		ep.reached(e)
-		return x.failed(ep, e, began)
+		v := x.failed(wire.AsError(err), began)
+		x.release()
+		return nil, v
 	}
+
 	now := x.call.FirstByte
 	if now.IsZero() {
 		now = time.Now()
 	}
-	ep.answered(now)
-	return x.answered(ep, resp, began, now)
+
+	v := x.answered(resp, began, now)
+	if v != won {
+		x.release()
+		return nil, v
+	}
+
+	return resp, won
 }
 
-// note writes down what is tried.
-func (x *exchange) note(ep *endpoint) {
+// take gets a place at an endpoint for the attempt.
+func (x *exchange) take() result {
+	place, err := x.service.Take(&x.claim)
+	x.record.Queue = x.claim.Queued
+	if err == nil {
+		x.place, x.placed = place, true
+		return won
+	}
+
+	if refused := err.(*backend.Refused); refused.Why != backend.Exhausted {
+		return x.failWith(endingOfRefusal(refused), refused)
+	}
+
+	// Every endpoint was tried. While the service is still starting, the
+	// request waits and may then try every endpoint again.
+	if x.class == notSent && x.awaitStart() {
+		return again
+	}
+
+	return lost
+}
+
+// release gives the attempt's place back. It may be called more than once.
+func (x *exchange) release() {
+	if x.placed {
+		x.placed = false
+		x.place.Release()
+	}
+}
+
+// countAttempt writes the attempt to the record.
+func (x *exchange) countAttempt() {
 	x.record.Attempts++
-	x.record.Backend, x.record.Reason = ep.name, string(x.reason)
-	if x.ntried < len(x.tried) {
-		x.tried[x.ntried] = ep
-		x.ntried++
+	if x.hedge != nil {
+		x.hedge.note(x)
 	}
+	x.record.Backend, x.record.Reason = x.place.Name, string(x.place.Reason)
 }
 
-// overlay fills in what only this attempt carries: Host, trace context, identity, its own view of the body, its limits.
-func (x *exchange) overlay(ep *endpoint, up upstream, now time.Time) *h1.Error {
-	c := &x.call
-	*c = h1.Call{Host: ep.host, Fields: x.fields[:x.said], Upgrade: x.upgrade, ResponseTimeout: x.p.cfg.Service.ResponseTimeout, Deadline: x.deadline, Began: now}
-	c.Informational = x.inform
-	x.bodyFor(up, c)
-	x.startAttempt(ep, now)
-	x.traceFields(c)
-	return x.identify(ep, c)
+// overlay fills in what only this attempt carries: its trace context, its own
+// body, its start. The place adds Host and identity in Send.
+func (x *exchange) overlay(now time.Time) {
+	x.call = *x.common
+	x.call.Began = now
+
+	x.bodyFor(&x.call)
+	x.startAttempt(now)
+	x.showCarried()
+	x.traceFields()
 }
 
-// identify adds the ID token of the endpoint's audience. A token goes out on TLS or on loopback only. Without one nothing
-// is sent to this endpoint; another may need none, or one of another audience.
-func (x *exchange) identify(ep *endpoint, c *h1.Call) *h1.Error {
-	if ep.audience == "" || x.p.tokens == nil || !ep.server.TLS && !ep.loopback {
-		return nil
-	}
-	ctx := x.r.Context()
-	if !x.deadline.IsZero() {
-		ctx = until{ctx, x.deadline}
-	}
-	token, err := x.p.tokens.Token(ctx, ep.audience)
-	if err != nil {
-		e := &h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Timeout: x.expired(), Err: &tokenError{err}}
-		if x.r.Context().Err() != nil {
-			e.Client = h1.Gone
-		}
-		return e
-	}
-	if token != "" {
-		c.Fields = append(c.Fields, h1.Field{Name: x.p.cfg.Service.IdentityHeader, Value: "Bearer " + token})
-	}
-	return nil
-}
-
-// failed decides what a failed attempt means: for the endpoint, for another attempt, for the client.
-func (x *exchange) failed(ep *endpoint, e *h1.Error, began time.Time) bool {
-	s, now := x.p.service, time.Now()
+// failed decides what a failed attempt means for the endpoint, for another
+// attempt and for the client.
+func (x *exchange) failed(e *wire.Error, began time.Time) result {
+	now := time.Now()
+	x.record.noteTried(e.Cause())
 	x.class = retriable(e, x.repeatable)
-	faulty := x.faulty(e)
-	if e.Timeout && e.Phase == h1.Head && x.slow(ep) {
+	faulty := x.countsAgainst(e)
+	if e.Timeout && e.Phase == wire.Head && x.onlySlow() {
 		x.class, faulty = never, false
 	}
-	if x.class == notSent && s.holds(now) {
+
+	if x.class == notSent && x.place.Starting(now) {
 		faulty = false // it is still starting
 	}
-	if x.upgrade && e.Outcome != h1.NotSent && s.overHTTP2(ep) {
-		faulty = false // who speaks HTTP/2 alone can't be upgraded, and clients must not turn others away from it by asking
+
+	if x.upgrade && e.Outcome != wire.NotSent && x.place.OnlyHTTP2() {
+		// An HTTP/2-only backend can't upgrade. It must not count, or one
+		// client could eject the backend for all.
+		faulty = false
 	}
+
 	if faulty {
-		x.happened(s.report(ep, false, began, now))
+		x.noteChange(
+			x.place.Report(&backend.Outcome{Result: backend.Broken, Began: began, Ended: now}),
+		)
 	}
-	s.release(ep, x.trial)
-	x.endAttempt(ep, nil, e)
-	x.last, x.cause = endingOf(e), e
-	if !x.again(e) {
-		return x.fail(x.last, x.cause)
+
+	x.place.EndTrial()
+	x.endAttempt(nil, e)
+
+	if x.mayAskAgain(e) && !x.claim.Untried() {
+		x.claim.Allow(x.place.Endpoint)
 	}
-	return false
+
+	x.failWith(endingOf(e), e)
+	if x.mayRepeat() {
+		return again
+	}
+
+	return lost
 }
 
-// faulty reports whether a failed attempt counts against its endpoint. That LB_REQUEST_TIMEOUT ended it does not where
-// the client's body was still on its way, or the answer's: nobody waited for the endpoint alone.
-func (x *exchange) faulty(e *h1.Error) bool {
-	return blame(e) && !(e.Timeout && x.expired() && (e.Phase == h1.Write || e.Phase == h1.Body))
+// mayAskAgain reports whether a request that may be repeated can go to the same
+// endpoint again, if no other one is left. A broken connection from the pool
+// says little about the endpoint. And one that did not process a request, for
+// example because it ends its connection, may do so on the next connection,
+// behind which there may be another instance.
+func (x *exchange) mayAskAgain(e *wire.Error) bool {
+	return x.class == notProcessed || x.class == idempotent && x.call.Reused && !e.Timeout
 }
 
-// slow tells a slow request from a hung backend: an endpoint that answered anybody since this request was written is
-// at work, so the request is neither repeated nor held against it.
-func (x *exchange) slow(ep *endpoint) bool {
-	return !x.call.Written.IsZero() && ep.lastAnswer.Load() > x.call.Written.UnixNano()
+// countsAgainst reports whether a failed attempt counts against its endpoint.
+//
+// Two failures do not. An endpoint may close a pooled connection at any time.
+// And when LB_REQUEST_TIMEOUT ends an attempt while a body is being moved, the
+// time may have been the client's.
+func (x *exchange) countsAgainst(e *wire.Error) bool {
+	kept := e.Outcome == wire.Undelivered && x.call.Reused
+	late := e.Timeout && x.expired() && (e.Phase == wire.Write || e.Phase == wire.Body)
+
+	return blame(e) && !kept && !late
 }
 
-// again decides whether another attempt follows, waits before it, and pays for it.
-func (x *exchange) again(e *h1.Error) bool {
-	s := x.p.service
-	if x.class == never || x.started || x.expired() {
-		return false
-	}
-	if !x.bodyLeft(x.class) {
-		return false
-	}
-	if x.class == notSent {
-		x.free++
-		x.record.Retry = string(x.class)
-		return x.free <= maxFree || x.hold()
-	}
-	if x.retries >= s.cfg.Retry.Attempts || s.cfg.Affinity.Strict && x.bound != nil || !s.budget.take(time.Now()) {
-		return false
-	}
-	x.retries++
-	x.record.Retry = string(x.class)
-	return x.pause(backoff())
+// onlySlow distinguishes a slow request from an endpoint that hangs. If the
+// endpoint answered another request after this one was written, it works, so
+// this request is neither repeated nor counted against it.
+func (x *exchange) onlySlow() bool {
+	return !x.call.Written.IsZero() && x.place.AnsweredSince(x.call.Written)
 }
 
-func (x *exchange) expired() bool { return !x.deadline.IsZero() && !time.Now().Before(x.deadline) }
+// answered decides about an endpoint's response. It wins, unless
+// LB_RETRY_STATUS asks for another attempt.
+func (x *exchange) answered(resp *http.Response, began, now time.Time) result {
+	shown := x.service.ResultOf(resp.StatusCode)
+	retry := x.route.Retry.Status.Has(resp.StatusCode) && x.mayRetryStatus()
 
-// answered takes an endpoint's response: another attempt if its status asks for one, else the winner's way to the client.
-func (x *exchange) answered(ep *endpoint, resp *http.Response, began, now time.Time) bool {
-	s := x.p.service
-	bad := resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented
-	again := s.cfg.Retry.Status.Has(resp.StatusCode) && x.mayRetryStatus()
-	if !x.grpc || bad || again { // else a call's outcome is in its trailers
-		x.happened(s.report(ep, !bad, began, now))
+	x.head = backend.Outcome{}
+	// The outcome of a gRPC call is in its trailers, unless its head says it
+	// already.
+	if !x.grpc || shown != backend.Succeeded || retry {
+		x.head = backend.Outcome{Result: shown, Client: x.record.Client, Began: began, Ended: now}
+		x.noteChange(x.place.Report(&x.head))
 	}
-	s.release(ep, x.trial) // also of a call, which may be a stream that nobody knows the end of
-	if resp.StatusCode == http.StatusUnauthorized && ep.server.Run && x.p.tokens != nil {
-		x.p.tokens.Rejected(ep.audience)
+
+	// A gRPC call ends its trial here too. It may be a stream that lasts for
+	// hours.
+	x.place.EndTrial()
+
+	if retry {
+		return x.giveUp(resp)
 	}
-	if again {
-		return x.giveUp(ep, resp)
-	}
-	switch {
-	case resp.StatusCode == http.StatusSwitchingProtocols:
-		x.tunnel(ep, resp)
-	case x.stream != nil && resp.StatusCode < 300:
-		x.unswitched(ep, resp, errUnswitched)
-	default:
-		x.relay(ep, resp)
-	}
-	return true
+
+	return won
 }
 
-// mayRetryStatus decides whether an answer is given up for another attempt, and pays for it: only if there is an
-// endpoint left that could give a better one.
-func (x *exchange) mayRetryStatus() bool {
-	s := x.p.service
-	return x.repeatable && x.retries < s.cfg.Retry.Attempts && !(s.cfg.Affinity.Strict && x.bound != nil) && x.untried() &&
-		x.bodyLeft(byStatus) && !x.expired() && s.budget.take(time.Now())
-}
-
-// giveUp closes an answer and waits before the next attempt, for as long as the backend asks for, within bounds. It
-// reports whether the request was answered meanwhile.
-func (x *exchange) giveUp(ep *endpoint, resp *http.Response) bool {
-	wait := max(backoff(), retryAfter(resp.Header))
-	x.endAttempt(ep, resp, nil) // which may be a retry itself, for another reason
-	x.retries++
-	x.class, x.record.Retry = byStatus, string(byStatus)
-	x.last, x.cause = ending{http.StatusServiceUnavailable, "us", "retry"}, errNoBackend // should all others leave meanwhile
-	resp.Body.Close()
-	switch {
-	case x.pause(wait):
-		return false
-	case x.r.Context().Err() != nil:
-		return x.fail(ending{statusClientGone, "client", "retry"}, errClientGone)
-	}
-	return x.fail(ending{http.StatusGatewayTimeout, "us", "retry"}, errDeadline)
-}
-
-// untried reports whether an endpoint is left that may be chosen.
-func (x *exchange) untried() bool {
-	for i := range x.snap.pick.entries {
-		if e := &x.snap.pick.entries[i]; !e.trial && !contains(x.tried[:x.ntried], e.ep) {
-			return true
-		}
-	}
-	return false
-}
-
-// maxRetryAfter bounds how long a backend may make us wait before a retry.
-const maxRetryAfter = 2 * time.Second
-
-func retryAfter(h http.Header) time.Duration {
-	n, err := strconv.Atoi(first(h, "Retry-After"))
-	if err != nil || n < 0 {
-		return 0
-	}
-	return min(time.Duration(n)*time.Second, maxRetryAfter)
-}
-
-// happened notes what an outcome changed about an endpoint.
-func (x *exchange) happened(h happening) {
-	if h == "" {
+// noteChange records what an outcome changed about the endpoint.
+func (x *exchange) noteChange(c backend.Change) {
+	if c == backend.Unchanged {
 		return
 	}
-	if h == ejected {
+
+	if c == backend.Ejection {
 		x.record.Ejected = true
 		if m := x.p.metrics; m != nil {
-			m.count("lb.ejections", x.record.Backend)
+			m.count("lb.ejections", x.record.Backend, x.record.Service)
 		}
 	}
-	x.event(string(h))
+
+	x.event(string(c))
 }

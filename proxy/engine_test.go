@@ -15,20 +15,24 @@ import (
 	"time"
 
 	"github.com/pillion-lb/pillion/discovery"
+	"github.com/pillion-lb/pillion/proxy/backend"
 	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// engine is a pair of server and transport below the one proxy: ours, or net/http's. The messages are the same.
+// engine is a pair of server and transport below the one proxy: ours, or
+// net/http's. The messages are the same.
 type engine struct {
 	name  string
 	serve func(t *testing.T, h http.Handler) string
-	dial  func(address string) upstream
+	dial  func(address string) backend.Transport
 }
 
 var engines = []engine{
-	{"h1", serveOwn, func(address string) upstream { return &h1.Transport{Address: address} }},
-	{"net/http", serveStandard, func(address string) upstream {
-		return &standard{address: address, transport: &http.Transport{DisableCompression: true, ExpectContinueTimeout: time.Second}}
+	{"h1", serveOwn, func(address string) backend.Transport { return &h1.Transport{Address: address} }},
+	{"net/http", serveStandard, func(address string) backend.Transport {
+		return &standard{address: address,
+			transport: &http.Transport{DisableCompression: true, ExpectContinueTimeout: time.Second}}
 	}},
 }
 
@@ -37,6 +41,7 @@ func serveOwn(t *testing.T, h http.Handler) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := &h1.Server{Handler: h}
 	served := make(chan struct{})
 	go func() {
@@ -47,37 +52,56 @@ func serveOwn(t *testing.T, h http.Handler) string {
 		_ = s.Close()
 		<-served
 	})
+
 	return l.Addr().String()
 }
 
-// serveStandard asks for full duplex, without which net/http's server waits for the body before it sends an answer.
+// serveStandard asks for full duplex, without which net/http's server waits for
+// the body before it sends an answer.
 func serveStandard(t *testing.T, h http.Handler) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
+		r.Body = &interruptible{r.Body, http.NewResponseController(w)}
 		h.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
 		s.CloseClientConnections()
 		s.Close()
 	})
+
 	return s.Listener.Addr().String()
 }
 
-// standard is net/http's Transport as an upstream.
+// interruptible is a body whose Close ends a read in progress. That of
+// net/http's HTTP/1 server waits for it instead.
+type interruptible struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *interruptible) Close() error {
+	_ = b.control.SetReadDeadline(time.Unix(1, 0))
+	return b.ReadCloser.Close()
+}
+
+// standard is net/http's Transport as a transport.
 type standard struct {
 	address   string
 	transport *http.Transport
 }
 
+func (*standard) MovesBody() bool { return false }
+
 func (s *standard) Idle() int  { return 0 }
 func (s *standard) CloseIdle() { s.transport.CloseIdleConnections() }
 
 // Send copies the request and applies the overlay to the copy.
-func (s *standard) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
+func (s *standard) Send(r *http.Request, c *wire.Call) (*http.Response, error) {
 	trace := &httptrace.ClientTrace{
 		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			// Its transport lets the body go before it calls this, and its server says 100 as the body is read: a 100 of ours
-			// would at times be the second.
+			// Its transport lets the body go before it calls this, and its
+			// server says 100 as the body is read: a 100 of ours would at times
+			// be the second.
 			if c.Informational != nil && code != http.StatusContinue {
 				c.Informational(code, http.Header(h))
 			}
@@ -90,27 +114,31 @@ func (s *standard) Send(r *http.Request, c *h1.Call) (*http.Response, error) {
 	if c.Host != "" {
 		out.Host = c.Host
 	}
+
 	for _, f := range c.Fields {
 		out.Header.Del(f.Name)
 		if f.Value != "" {
 			out.Header.Set(f.Name, f.Value)
 		}
 	}
+
 	if out.ContentLength == 0 {
 		out.Body = nil
 	} else if c.Body != nil {
 		out.Body = c.Body
 	}
+
 	resp, err := s.transport.RoundTrip(out)
 	if err != nil {
-		e := &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Head, Err: err}
-		if client, ok := errors.AsType[*h1.Error](err); ok {
+		e := &wire.Error{Outcome: wire.NoAnswer, Phase: wire.Head, Err: err}
+		if client, ok := errors.AsType[*wire.Error](err); ok {
 			e = client
 		} else if r.Context().Err() != nil {
-			e.Client = h1.Gone
+			e.Client = wire.Gone
 		}
 		return nil, e
 	}
+
 	c.FirstByte = time.Now()
 	return resp, nil
 }
@@ -126,12 +154,13 @@ func newRig(t *testing.T, e engine) *rig {
 	r := &rig{t: t, gone: make(chan struct{}, 1)}
 	app := httptest.NewServer(http.HandlerFunc(r.app))
 	t.Cleanup(app.Close)
-	p := testProxy(t, Options{}, nil, "LB_RETRIES=0")
 	up := e.dial(app.Listener.Addr().String())
 	t.Cleanup(up.CloseIdle)
-	p.service.dial = func(discovery.Backend) (upstream, upstream) { return up, up }
+	p := testProxy(t, Options{dial: func(discovery.Backend) (http1, http2 backend.Transport) { return up, up }}, nil,
+		"LB_RETRIES=0")
 	p.Update(named("a"))
 	r.address = e.serve(t, p)
+
 	return r
 }
 
@@ -195,6 +224,7 @@ func (r *rig) connect() *engineClient {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+
 	r.t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	return &engineClient{c, bufio.NewReader(c), r.t}
@@ -216,6 +246,7 @@ func (c *engineClient) head(method string) *http.Response {
 	if err != nil {
 		c.t.Fatal("no response: ", err)
 	}
+
 	return resp
 }
 
@@ -227,13 +258,15 @@ func (c *engineClient) want(method string, status int, body string) *http.Respon
 	if err != nil || resp.StatusCode != status || string(b) != body {
 		c.t.Fatalf("%d %.100q %v, want %d %.100q", resp.StatusCode, b, err, status, body)
 	}
+
 	return resp
 }
 
-// messages are the promises, one exchange after the other on one connection where they do not end it.
+// messages are the promises, one exchange after the other on one connection
+// where they do not end it.
 var messages = []struct {
 	name string
-	play func(c *engineClient, r *rig)
+	run  func(c *engineClient, r *rig)
 }{
 	{"GET", func(c *engineClient, _ *rig) { c.send("GET /", ""); c.want("GET", 200, "hello") }},
 	{"HTTP/1.0", func(c *engineClient, _ *rig) {
@@ -248,6 +281,7 @@ var messages = []struct {
 			c.send("GET /", "")
 			c.send("POST /echo", "abc", "Content-Length: 3")
 		}
+
 		for range 3 {
 			c.want("GET", 200, "hello")
 			c.want("POST", 200, "POST 3 [] abc trailer=")
@@ -316,7 +350,8 @@ var messages = []struct {
 		c.want("POST", 200, fmt.Sprint(8<<20))
 	}},
 	{"a large chunk", func(c *engineClient, _ *rig) {
-		c.send("POST /count", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", 8<<20, strings.Repeat("a", 8<<20)), "Transfer-Encoding: chunked")
+		c.send("POST /count", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", 8<<20, strings.Repeat("a", 8<<20)),
+			"Transfer-Encoding: chunked")
 		c.want("POST", 200, fmt.Sprint(8<<20))
 	}},
 	{"Expect", func(c *engineClient, _ *rig) {
@@ -343,6 +378,7 @@ var messages = []struct {
 		if _, err := io.ReadFull(c.head("GET").Body, b); err != nil || string(b) != "first" {
 			c.t.Fatalf("%q %v", b, err)
 		}
+
 		_ = c.Close()
 		select {
 		case <-r.gone:
@@ -352,7 +388,8 @@ var messages = []struct {
 	}},
 }
 
-// TestEngines_SameMessages: what the proxy says and does is no matter of who reads and writes the bytes.
+// TestEngines_SameMessages: what the proxy says and does is no matter of who
+// reads and writes the bytes.
 func TestEngines_SameMessages(t *testing.T) {
 	t.Parallel()
 	for _, e := range engines {
@@ -360,18 +397,19 @@ func TestEngines_SameMessages(t *testing.T) {
 			t.Run(e.name+"/"+m.name, func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, e)
-				m.play(r.connect(), r)
+				m.run(r.connect(), r)
 			})
 		}
 	}
 }
 
-// TestEngines_Strictness lists all that ours refuses and net/http's serves; a case that both treat alike is not among
-// them.
+// TestEngines_Strictness lists all that ours refuses and net/http's serves; a
+// case that both treat alike is not among them.
 func TestEngines_Strictness(t *testing.T) {
 	t.Parallel()
 	for name, request := range map[string]string{
-		"CL and TE":              "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"CL and TE": "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n0\r\n\r\n",
 		"two lengths that agree": "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
 		"LF only":                "GET / HTTP/1.1\nHost: x\n\n",
 		"a folded line":          "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",

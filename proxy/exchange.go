@@ -3,83 +3,122 @@ package proxy
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/proxy/affinity"
+	"github.com/pillion-lb/pillion/proxy/auth"
+	"github.com/pillion-lb/pillion/proxy/backend"
+	"github.com/pillion-lb/pillion/proxy/edge"
+	"github.com/pillion-lb/pillion/proxy/limit"
+	"github.com/pillion-lb/pillion/proxy/tunnel"
+	"github.com/pillion-lb/pillion/proxy/wire"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/pillion-lb/pillion/proxy/h1"
 )
 
-// maxFree is how many endpoints beyond the first are asked when nothing was sent to those before.
-const maxFree = 3
-
-// exchange is one request on its way: what it asks, what was tried, what came of it. Exchanges are pooled, so nothing
-// of them may be used after end.
+// exchange is one request on its way through the proxy, from ServeHTTP to the
+// record. It has one struct for each part of the way. Exchanges are pooled, so
+// nothing of an exchange may be used after end.
 type exchange struct {
-	p      *Proxy
-	w      http.ResponseWriter
-	r      *http.Request
-	record Record
-	snap   *snapshot
-	call   h1.Call
-	inform func(int, http.Header) // informational, bound once per pooled exchange
-	body   *replay                // nil without a body
-	spare  *replay                // from an earlier request
-	view   *view
-	fields [16]h1.Field // what we say to the backend: the same in all attempts, then the attempt's own
-	said   int          // how many are the same in all attempts
+	p       *Proxy
+	service *backend.Service
+	record  Record
 
-	trusted    bool   // the peer's forwarding fields count
-	secure     bool   // the client's side is HTTPS
-	clientHost string // Host as the client sent it, or as a trusted peer says
-	upgrade    bool
-	stream     *stream // of an extended CONNECT for a WebSocket
+	clientRequest
+	routeState
+	requestBody
+	carrier
+	attempts
+	caching
+	mirroring
+	compressing
+	hedging
+	reply
+	spans
+
+	texts wire.Texts // memory for ids and trace contexts
+}
+
+// clientRequest is what the client asks for. begin and clean write it; after
+// that it is read-only.
+type clientRequest struct {
+	r   *http.Request
+	hop edge.Hop // what is believed of the client, and the fields that every attempt sends
+	// Names of the announced trailers, taken before the first attempt. See
+	// "Ownership" in package wire.
+	trailers   []string
+	cookies    [4]string      // memory for the values of the affinity cookie
+	stream     *tunnel.Stream // of an extended CONNECT for a WebSocket
+	upgrade    bool           // it asks for a WebSocket
+	reserved   bool           // memory for a tunnel was taken from the budget
+	inFlight   bool           // it counts for LB_CLIENT_IN_FLIGHT
+	limitWait  limit.Wait     // for the store of limits
 	grpc       bool
-	repeatable bool
-	started    bool // the response head was handed to the writer
-	interim    bool // so was a 1xx, over HTTP/2: see header
-	waited     bool // for backends, or in the queue
-	deadline   time.Time
+	who        *auth.Identity // the identity that a gate has verified; nil for none
+	repeatable bool           // it may be sent twice
+	deadline   time.Time      // zero is none
+}
 
-	tried   [2 + maxFree + 10]*endpoint
-	ntried  int
-	free    int // attempts after which nothing was sent
-	retries int // attempts that cost budget
-	class   retryClass
-	last    ending // of the last failed attempt
-	cause   error
+// requestBody is the request's body as the attempts read it.
+type requestBody struct {
+	body  *replayBody // nil without a body, and when the transport moves the body without copying
+	spare *replayBody // from an earlier request
+}
 
-	cookies [4]string // values of our cookie in the request
-	verdict cookieState
-	binding binding
-	bound   *endpoint // of a valid cookie
-	ring    *keyring
-	reason  reason
-	trial   bool
+// attempts is the state of the attempt loop.
+type attempts struct {
+	claim   backend.Claim
+	place   backend.Place   // of the attempt in progress, or of the last one
+	placed  bool            // the place has to be released
+	call    wire.Call       // of the attempt in progress, or of the last one
+	head    backend.Outcome // what was reported at its response head; zero if nothing was
+	shared  wire.Call       // the part that all attempts have in common
+	common  *wire.Call      // the same, as it was given to Send
+	free    int             // attempts in a row that sent nothing
+	retries int             // attempts that were paid for from the retry budget
+	class   retryClass      // why the next attempt is allowed
+	last    ending          // how the request ends if no attempt follows
+	cause   error           // the error behind last
+}
 
-	trace  traceState
-	span   trace.Span           // SERVER span; nil when not recorded
-	attrs  []attribute.KeyValue // empty; where attributes are gathered for a span, which copies them
-	ctx    context.Context
-	client trace.Span // CLIENT span of the attempt
-	began  time.Time  // when the attempt began
+// reply is the way of the answer to the client.
+type reply struct {
+	w       http.ResponseWriter
+	inform  func(int, http.Header) // x.informational, bound once per pooled exchange
+	started bool                   // the head of the answer was given to the writer
+}
+
+// spans is what the request records in a trace.
+type spans struct {
+	trace edge.Trace
+	span  trace.Span // SERVER span; nil when not recorded
+	// Memory for the attributes of a span. It is empty between uses, because a
+	// span copies what it gets.
+	attrs  []attribute.KeyValue
+	ctx    context.Context // carries the SERVER span
+	client trace.Span      // CLIENT span of the attempt
+	began  time.Time       // when the attempt began
 }
 
 var exchanges = sync.Pool{New: func() any {
 	x := new(exchange)
 	x.inform = x.informational
 	x.attrs = make([]attribute.KeyValue, 0, 24)
+	x.hop.Fields = make([]wire.Field, 0, 24)
 	return x
 }}
 
-// begin takes a request in.
+// begin starts an exchange for a request.
 func (x *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	x.p, x.w, x.r = p, w, r
+	x.route = p.routing.only
+	x.service = x.route.service
 	x.record = Record{
 		Start: time.Now(), Method: r.Method, Host: r.Host, Target: r.RequestURI, Protocol: r.Proto,
 		Agent: first(r.Header, "User-Agent"),
@@ -88,203 +127,228 @@ func (x *exchange) begin(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	if p.tracing != nil {
 		p.tracing.RequestStarted()
 	}
-	x.secure, x.record.Scheme = r.TLS != nil, "http"
-	if x.secure {
-		x.record.Scheme = "https"
-	}
-	x.clientHost = r.Host
+
+	x.hop.Secure, x.hop.Host = r.TLS != nil, r.Host
+	p.edge.Believe(&x.hop, r.RemoteAddr, r.Header)
+	x.record.Peer, x.record.Client, x.record.Scheme = x.hop.Peer, x.hop.Client, x.hop.Scheme()
 	x.upgrade = x.translate(r) || wantsWebSocket(r)
 	x.repeatable = repeatable(r)
-	x.grpc = r.ProtoMajor == 2 && !x.upgrade && strings.HasPrefix(first(r.Header, "Content-Type"), "application/grpc")
-	if t := p.cfg.Service.RequestTimeout; t > 0 {
-		x.deadline = x.record.Start.Add(t)
-	}
+	x.trailers = wire.TrailerNames(r.Trailer)
+	x.grpc = r.ProtoMajor == 2 && !x.upgrade &&
+		strings.HasPrefix(first(r.Header, "Content-Type"), "application/grpc")
+
+	x.claim.Context, x.claim.Start = r.Context(), x.record.Start
+	x.claim.Upgrade, x.claim.GRPC = x.upgrade, x.grpc
 }
 
-// end writes the request's record to span, metrics and log, and gives the exchange back.
+// end writes the request's record to its span, to the metrics and to the log,
+// and gives the exchange back to the pool.
 func (x *exchange) end() {
+	x.release() // a panic may have left the place taken
+	if x.winner != nil {
+		x.endHedge()
+	}
+
+	x.completeRecord()
+	x.report()
+	x.giveBack()
+	x.recycle()
+}
+
+// completeRecord fills in the parts of the record that are known at the end.
+func (x *exchange) completeRecord() {
 	p := x.p
-	if p.access != nil || p.metrics != nil || x.span != nil { // the clock is dear
+
+	// The clock is read only if the duration is used.
+	if p.access != nil || p.metrics != nil || x.span != nil || p.history != nil {
 		x.record.Duration = time.Since(x.record.Start)
 	}
-	x.record.Cookie = string(x.verdict)
+
+	x.record.Cookie = string(x.claim.Session.State)
+	if x.record.Cookie == string(affinity.Forged) {
+		x.p.hintForged()
+	}
+	if x.copy != nil {
+		x.endMirror()
+	}
+	x.noteCache()
+	x.noteCoding()
 	if x.body != nil {
 		x.record.BytesIn = x.body.size()
 	} else if x.record.Attempts > 0 && x.record.BytesIn == 0 {
 		x.record.BytesIn = max(0, x.r.ContentLength)
 	}
+}
+
+// report writes the record to the span, the metrics, the history and the log.
+func (x *exchange) report() {
+	p := x.p
 	x.finishSpan()
 	if p.metrics != nil {
 		p.metrics.request(x)
 	}
-	if p.access != nil {
+	if p.history != nil {
+		x.remember()
+	}
+	if p.access != nil && (p.cfg.Process.AccessLog != config.AccessErrors || x.record.Notable()) {
 		p.access(&x.record)
 	}
+}
+
+// giveBack ends what the request has counted or taken from others.
+func (x *exchange) giveBack() {
+	p := x.p
 	p.active.Add(-1)
+	x.leaveInFlight()
+	if x.reserved {
+		p.budget.Give(tunnelMemory)
+	}
 	if p.tracing != nil {
 		p.tracing.RequestEnded()
 	}
-	inform, spare, attrs := x.inform, x.keepBody(), x.attrs
-	*x = exchange{} // in place: a literal with values of the old one would be made elsewhere and copied
-	x.inform, x.spare, x.attrs = inform, spare, attrs
+
+	if x.lookup != nil {
+		x.lookup.Release()
+	}
+	if x.coder != nil {
+		x.coder.Release()
+	}
+}
+
+// recycle clears the exchange and returns it to the pool, with the memory that
+// the next request can use.
+func (x *exchange) recycle() {
+	inform, spare, attrs, fields, claim := x.inform, x.keepBody(), x.attrs, x.hop.Fields, &x.claim
+	asked, texts := x.asked, x.texts
+	if asked != nil {
+		asked.Reset()
+	}
+	claim.Reset()
+	clear(fields)
+	kept := *claim
+
+	// Cleared in place: a composite literal with some old values would be built
+	// elsewhere and copied.
+	*x = exchange{}
+	x.inform, x.spare, x.attrs, x.hop.Fields, x.claim = inform, spare, attrs, fields[:0], kept
+	x.asked, x.texts = asked, texts
 	exchanges.Put(x)
 }
 
-// refused answers what never goes to a backend.
+// refused answers the requests that must not go to a backend.
 func (x *exchange) refused() bool {
 	switch {
 	case extended(x.r):
 		x.fail(ending{http.StatusNotImplemented, "us", "request"}, errOtherProtocol)
 	case x.r.Method == http.MethodConnect || x.r.Method == http.MethodTrace:
 		x.fail(ending{http.StatusMethodNotAllowed, "us", "request"}, errMethod)
-	case x.p.looped(x.r.Header):
+	case x.p.edge.Looped(x.r.Header):
 		x.fail(ending{http.StatusLoopDetected, "us", "request"}, errLoop)
-	case x.p.cfg.Process.MaxBodyBytes > 0 && x.r.ContentLength > x.p.cfg.Process.MaxBodyBytes:
-		x.fail(ending{http.StatusRequestEntityTooLarge, "us", "request"}, errTooLarge)
 	default:
 		return false
 	}
+
 	return true
 }
 
-// Causes of our own errors, for the log.
+// The causes of errors that Pillion answers by itself, for the log.
 var (
 	errMethod     = errors.New("method is not served by a proxy")
-	errLoop       = errors.New("the request came through this balancer before: it is among its own backends")
+	errLoop       = errors.New("a loop: the request came through this balancer before")
 	errTooLarge   = errors.New("request body is larger than LB_MAX_BODY_BYTES")
 	errNoBackend  = errors.New("no backend")
-	errNotFound   = errors.New("discovery has not answered yet")
-	errStrict     = errors.New("the session's backend can't be used and LB_AFFINITY_STRICT is on")
 	errDeadline   = errors.New("LB_REQUEST_TIMEOUT leaves no time for another attempt")
-	errTimeout    = errors.New("LB_REQUEST_TIMEOUT ended the wait")
-	errQueue      = errors.New("every backend has LB_MAX_IN_FLIGHT requests in flight")
 	errClientGone = errors.New("the client left")
 )
 
-// serve tries endpoints until one answers or none is left.
-func (x *exchange) serve() {
-	if !x.ready() {
+// bodyFor gives the attempt its body. As a rule this is an attemptBody, which
+// keeps what is read for the next attempt. A body that no other attempt can
+// need is left to the transport, which moves it without copying.
+func (x *exchange) bodyFor(c *wire.Call) {
+	if !x.hasBody() {
 		return
 	}
-	if x.readCookie() {
-		return
+
+	limit, most := x.route.Retry.Buffer, x.route.MaxBodyBytes
+	if x.r.ContentLength > 0 {
+		most = 0 // the length was compared already
 	}
-	for {
-		ep, done := x.pick()
-		if done || ep != nil && x.attempt(ep) {
+
+	if x.body == nil {
+		if most == 0 && x.copy == nil && x.direct(limit) {
 			return
 		}
-	}
-}
-
-// until is a context that also tells the request's own deadline, and is not cancelled by it: a derived context would
-// have the request watched for its client's departure.
-type until struct {
-	context.Context
-	deadline time.Time
-}
-
-// Deadline is the request's own.
-func (u until) Deadline() (time.Time, bool) { return u.deadline, true }
-
-// ready waits for the service's first set of backends, at most five seconds from the start of the request.
-func (x *exchange) ready() bool {
-	s := x.p.service
-	if x.snap = s.view(x.record.Start); x.snap != nil {
-		return true
-	}
-	x.waited = true
-	limit := 5 * time.Second
-	if !x.deadline.IsZero() {
-		limit = min(limit, time.Until(x.deadline))
-	}
-	wait := time.NewTimer(limit)
-	defer wait.Stop()
-	select {
-	case <-s.first:
-		x.snap = s.view(time.Now())
-		return true
-	case <-wait.C:
-		if x.expired() {
-			return !x.fail(ending{http.StatusGatewayTimeout, "us", "discovery"}, errTimeout)
-		}
-		x.fail(ending{http.StatusServiceUnavailable, "us", "discovery"}, errNotFound)
-	case <-x.r.Context().Done():
-		x.fail(ending{statusClientGone, "client", "discovery"}, errClientGone)
-	}
-	return false
-}
-
-// bodyFor gives the attempt its body. What can't be repeated once it was sent, and goes where "nothing was sent" means
-// that the body is untouched, is left to the transport, which moves it without copying. Everything else is read through
-// a view that keeps what it reads for the next attempt.
-func (x *exchange) bodyFor(up upstream, c *h1.Call) {
-	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
-		return
-	}
-	limit, max := x.p.cfg.Service.Retry.Buffer, x.p.cfg.Process.MaxBodyBytes
-	if x.r.ContentLength > 0 {
-		max = 0 // was compared with the length already
-	}
-	_, direct := up.(*h1.Transport)
-	if x.body == nil && direct && max == 0 && (!x.repeatable || x.r.ContentLength > limit) {
-		return
-	}
-	if x.body == nil {
 		if x.body = x.spare; x.body == nil {
-			x.body = new(replay)
+			x.body = new(replayBody)
 		}
-		x.body.reset(x.r.Body, x.r.ContentLength, limit, max)
+
+		x.body.kept.budget = x.p.budget
+		x.body.reset(x.r.Body, x.r.ContentLength, limit, most)
+		if x.copy != nil {
+			x.body.whole = x.copy.start
+		}
 	}
-	if x.view != nil {
-		x.view.Close()
+
+	c.Body = x.body.attempt()
+}
+
+// hasBody reports whether the head of the request announces a body.
+func (x *exchange) hasBody() bool {
+	return x.r.Body != nil && x.r.Body != http.NoBody && x.r.ContentLength != 0
+}
+
+// direct reports whether the transport may take the client's body itself. Both
+// sides must be of package h1, which waits for the reader of its own bodies.
+// And keeping the body must be useless: it is larger than the limit, or the
+// transport sends it in one piece with the head and leaves it untouched if
+// nothing was sent.
+func (x *exchange) direct(limit int64) bool {
+	if !x.place.MovesBody() || x.r.ProtoMajor != 1 {
+		return false
 	}
-	x.view = &view{body: x.body} // a new one, because a transport may still hold the last
-	c.Body = x.view
+	if x.r.ContentLength > limit {
+		return true
+	}
+
+	m, ok := x.r.Body.(interface{ Len() int })
+
+	return ok && !x.repeatable && int64(m.Len()) == x.r.ContentLength
 }
 
 // bodyLeft reports whether another attempt could send the body from its start.
 func (x *exchange) bodyLeft(class retryClass) bool {
 	switch {
-	case x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0:
+	case !x.hasBody():
 		return true
 	case x.body != nil && class == byStatus:
-		return x.body.complete() // the upload may go on while the answer is here
+		return x.body.complete() // the upload may still go on
 	case x.body != nil:
-		x.view.Close() // nothing more is read while we decide
-		return x.body.whole()
+		x.body.closeCurrent() // so that nothing is read meanwhile
+		return x.body.replayable()
 	}
-	return class == notSent
+
+	return class == notSent && !begun(x.r.Body)
 }
 
-// keepBody returns what can serve the next request's body: nothing where a transport still reads through this one.
-func (x *exchange) keepBody() *replay {
+// begun reports whether a transport that was given a client's body itself has
+// read any of it.
+func begun(body io.Reader) bool {
+	b, ok := body.(interface{ Begun() bool })
+
+	return ok && b.Begun()
+}
+
+// keepBody returns a replayBody that the next request can use. After it,
+// nothing reads the body of this request.
+func (x *exchange) keepBody() *replayBody {
 	if x.body == nil {
 		return x.spare
 	}
-	if x.view != nil {
-		x.view.Close()
-	}
-	if !x.body.reading.TryLock() {
-		return nil
-	}
-	defer x.body.reading.Unlock()
-	x.body.source = nil
+
+	x.body.release()
+	x.body.kept.clear()
+
 	return x.body
-}
-
-// say sets a field of the request in every attempt's overlay, in place of any that came with it.
-func (x *exchange) say(name, value string) {
-	x.fields[x.said] = h1.Field{Name: name, Value: value}
-	x.said++
-}
-
-// origin is how the client addressed us.
-func (x *exchange) origin() string {
-	if x.secure {
-		return "https://" + x.clientHost
-	}
-	return "http://" + x.clientHost
 }
 
 func first(h http.Header, name string) string {
@@ -294,8 +358,8 @@ func first(h http.Header, name string) string {
 	return ""
 }
 
-// path returns the path, escaped as URLs have it (RFC 3986 section 3.3), and the query of the request without trusting
-// that the server filled URL.
+// path returns the request's escaped path (RFC 3986 section 3.3) and query. It
+// does not rely on the server to have filled in URL.
 func (x *exchange) path() (path, query string) {
 	u := x.r.URL
 	if u == nil {
@@ -304,5 +368,6 @@ func (x *exchange) path() (path, query string) {
 			return "", ""
 		}
 	}
+
 	return u.EscapedPath(), u.RawQuery
 }

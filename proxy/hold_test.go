@@ -10,14 +10,20 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/wire"
+)
+
+// The pauses of requests that are held, as package backend has them.
+const (
+	holdPause  = 100 * time.Millisecond
+	knockPause = 20 * time.Millisecond
 )
 
 // sleeper is a proxy whose endpoints refuse until they are up.
 func sleeper(t *testing.T, names []string, env ...string) (p *Proxy, up *atomic.Bool, dials *atomic.Int64) {
 	up, dials = new(atomic.Bool), new(atomic.Int64)
 	p = testProxy(t, Options{}, func(string) upstreamFunc {
-		return func(*http.Request, *h1.Call) (*http.Response, error) {
+		return func(*http.Request, *wire.Call) (*http.Response, error) {
 			if dials.Add(1); up.Load() {
 				return answer(200, "up"), nil
 			}
@@ -25,6 +31,7 @@ func sleeper(t *testing.T, names []string, env ...string) (p *Proxy, up *atomic.
 		}
 	}, env...)
 	p.Update(named(names...))
+
 	return p, up, dials
 }
 
@@ -43,6 +50,7 @@ func TestHold_FirstRequestWaitsForALateNeighbour(t *testing.T) {
 		if w := get(p); w.Code != 200 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
+
 		if took := time.Since(began); took > 4*time.Second+holdPause {
 			t.Errorf("after %v", took)
 		}
@@ -57,21 +65,25 @@ func TestHold_EndsAndNeverDialsWithoutAPause(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				names := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"}
+				names := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s",
+					"t"}
 				p, _, dials := sleeper(t, names, env...)
 				var fields []string
 				if env != nil {
 					field, value := session(t, p, "a")
 					fields = []string{field, value}
 				}
+
 				began := time.Now()
 				w := get(p, fields...)
 				if took := time.Since(began); w.Code != 503 || took < 9*time.Second || took > 10*time.Second {
 					t.Errorf("%d after %v", w.Code, took)
 				}
+
 				if n := dials.Load(); n > 101*(1+maxFree) {
 					t.Errorf("%d dials", n)
 				}
+
 				dials.Store(0)
 				if w := get(p, fields...); w.Code != 503 || dials.Load() > 1+maxFree {
 					t.Errorf("after the hold: %d, %d dials", w.Code, dials.Load())
@@ -86,7 +98,7 @@ func TestHold_NeverAfterAConnectionWasAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := true
 		p := testProxy(t, Options{}, func(string) upstreamFunc {
-			return func(*http.Request, *h1.Call) (*http.Response, error) {
+			return func(*http.Request, *wire.Call) (*http.Response, error) {
 				if first {
 					first = false
 					return nil, noAnswer()
@@ -107,7 +119,7 @@ func TestHold_IsForLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := testProxy(t, Options{}, func(string) upstreamFunc {
-			return func(*http.Request, *h1.Call) (*http.Response, error) { return nil, refused() }
+			return func(*http.Request, *wire.Call) (*http.Response, error) { return nil, refused() }
 		})
 		set := named("a", "b")
 		set[1].Address = "10.0.0.1:80"
@@ -128,10 +140,12 @@ func TestHold_CrowdIsBounded(t *testing.T) {
 		for range 50 {
 			all.Go(func() { codes[get(p).Code].Add(1) })
 		}
+
 		synctest.Wait()
 		if n := codes[503].Load(); n != 30 {
 			t.Errorf("%d of 50 were refused at once", n)
 		}
+
 		up.Store(true)
 		all.Wait()
 		if n := codes[200].Load(); n != 20 {
@@ -146,6 +160,7 @@ func TestHold_CrowdLeavesTheCPUToTheNeighbour(t *testing.T) {
 		p, up, dials := sleeper(t, []string{"a", "b", "c"})
 		var served atomic.Int64
 		var all sync.WaitGroup
+
 		for range 500 {
 			all.Go(func() {
 				if get(p).Code == 200 {
@@ -153,12 +168,14 @@ func TestHold_CrowdLeavesTheCPUToTheNeighbour(t *testing.T) {
 				}
 			})
 		}
+
 		synctest.Wait()
 		dials.Store(0)
 		time.Sleep(4*time.Second + holdPause/2)
 		if n, most := dials.Load(), int64(4*time.Second/knockPause)*3; n == 0 || n > most {
 			t.Errorf("%d dials in 4 s, want at most %d", n, most)
 		}
+
 		up.Store(true)
 		began := time.Now()
 		all.Wait()
@@ -190,6 +207,7 @@ func TestHold_EndsWithItsClientOrItsTime(t *testing.T) {
 				if c.leave {
 					time.AfterFunc(2*time.Second, leave)
 				}
+
 				serveDeparting(p, httptest.NewRecorder(), request("GET", "/").WithContext(ctx))
 				if record.Status != c.status || record.Ended != c.ended || record.Duration != 2*time.Second {
 					t.Errorf("%d, %s, after %v", record.Status, record.Ended, record.Duration)

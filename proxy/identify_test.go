@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/pillion-lb/pillion/discovery"
+	"github.com/pillion-lb/pillion/proxy/backend"
 )
 
-// slowTokens has no token for anybody, and says so only when the request's deadline has come.
+// slowTokens has no token for anybody, and says so only when the request's
+// deadline has come.
 type slowTokens struct{ oneToken }
 
 func (slowTokens) Token(ctx context.Context, _ string) (string, error) {
@@ -25,7 +27,8 @@ func (slowTokens) Token(ctx context.Context, _ string) (string, error) {
 
 // identified and plain are backends of which only the first needs a token.
 func identified(name string) discovery.Backend {
-	return discovery.Backend{Name: name, Address: "10.0.0.1:443", Host: name + ".run.app", TLS: true, Run: true, Audience: "https://" + name, Weight: 1}
+	return discovery.Backend{Name: name, Address: "10.0.0.1:443", Host: name + ".run.app", TLS: true, Run: true,
+		Audience: "https://" + name, Weight: 1}
 }
 
 func plain(name string) discovery.Backend {
@@ -40,11 +43,11 @@ func post(p *Proxy, body string) *httptest.ResponseRecorder {
 	return w
 }
 
-// An endpoint whose token is missing was sent nothing, so the request goes on to another, whatever its method, and the
-// endpoint is not to blame.
+// An endpoint whose token is missing was sent nothing, so the request goes on
+// to another, whatever its method, and the endpoint is not to blame.
 func TestIdentify_WithoutATokenTheRequestGoesToAnotherEndpoint(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{Tokens: noToken{}}, nil, "LB_EJECT_ERRORS=1", "LB_RETRIES=0")
+	s := newScripted(t, Options{Tokens: forAll(noToken{})}, nil, "LB_EJECT_ERRORS=1", "LB_RETRIES=0")
 	s.p.Update([]discovery.Backend{identified("A"), identified("B"), plain("c")})
 	body := strings.Repeat("x", 100_000) // more than can be sent twice
 	for range 30 {
@@ -52,13 +55,16 @@ func TestIdentify_WithoutATokenTheRequestGoesToAnotherEndpoint(t *testing.T) {
 			t.Fatalf("status %d: %s", w.Code, w.Body)
 		}
 	}
+
 	for _, got := range s.sent {
 		if got.backend != "c" {
 			t.Errorf("%s was sent a request", got.backend)
 		}
 	}
+
 	for _, name := range []string{"A", "B"} {
-		if st := stateOf(t, s.p, name); st.State != eligible || st.Failures != 0 || st.InFlight != 0 || st.Requests == 0 {
+		if st := stateOf(t, s.p, name); st.State != backend.Eligible || st.Failures != 0 || st.InFlight != 0 ||
+			st.Requests == 0 {
 			t.Errorf("%+v", st)
 		}
 	}
@@ -67,12 +73,13 @@ func TestIdentify_WithoutATokenTheRequestGoesToAnotherEndpoint(t *testing.T) {
 func TestIdentify_NoEndpointLeftIs502(t *testing.T) {
 	t.Parallel()
 	var record Record
-	s := newStage(t, Options{Tokens: noToken{}, Access: func(r *Record) { record = *r }}, nil)
+	s := newScripted(t, Options{Tokens: forAll(noToken{}), Access: func(r *Record) { record = *r }}, nil)
 	s.p.Update([]discovery.Backend{identified("A"), identified("B")})
 	w := post(s.p, "x")
 	if w.Code != http.StatusBadGateway || bytes.Contains(w.Body.Bytes(), []byte("token")) || len(s.sent) != 0 {
 		t.Errorf("%d %s, sent %d", w.Code, w.Body, len(s.sent))
 	}
+
 	if record.Ended != "us/identity" || record.Attempts != 2 || record.Detail == "" {
 		t.Errorf("%+v", record)
 	}
@@ -81,7 +88,7 @@ func TestIdentify_NoEndpointLeftIs502(t *testing.T) {
 // A session that may go nowhere else has nobody else to ask.
 func TestIdentify_StrictSessionStaysWithoutAToken(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{Tokens: noToken{}}, nil, "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true")
+	s := newScripted(t, Options{Tokens: forAll(noToken{})}, nil, "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true")
 	s.p.Update([]discovery.Backend{identified("A"), plain("c")})
 	field, value := session(t, s.p, "A")
 	w := httptest.NewRecorder()
@@ -95,11 +102,18 @@ func TestIdentify_TheRequestsDeadlineEndsTheWaitForAToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var record Record
-		s := newStage(t, Options{Tokens: slowTokens{}, Access: func(r *Record) { record = *r }}, nil, "LB_REQUEST_TIMEOUT=2s")
+		s := newScripted(t, Options{Tokens: forAll(slowTokens{}), Access: func(r *Record) { record = *r }}, nil,
+			"LB_REQUEST_TIMEOUT=2s")
 		s.p.Update([]discovery.Backend{identified("A")})
 		began := time.Now()
-		if w := get(s.p); w.Code != http.StatusGatewayTimeout || time.Since(began) != 2*time.Second || record.Ended != "us/identity" {
+		if w := get(s.p); w.Code != http.StatusGatewayTimeout || time.Since(began) != 2*time.Second ||
+			record.Ended != "us/identity" {
 			t.Errorf("%d after %v, %+v", w.Code, time.Since(began), record)
 		}
 	})
+}
+
+// forAll are the tokens of every service.
+func forAll(t backend.Tokens) func(string) backend.Tokens {
+	return func(string) backend.Tokens { return t }
 }

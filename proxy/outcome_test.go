@@ -3,30 +3,34 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"os"
+	"syscall"
 	"testing"
 
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// The law of retries: what may be sent again, by how far it came and by whether doing it twice does harm.
+// The law of retries: what may be sent again, by how far it came and by whether
+// doing it twice does harm.
 func TestOutcome_RetryLaw(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		outcome     h1.Outcome
-		client      h1.Fault
+		outcome     wire.Outcome
+		client      wire.Fault
 		once, twice retryClass // for requests that may not, and may, be repeated
 	}{
-		{h1.NotSent, h1.NoFault, notSent, notSent},
-		{h1.NotProcessed, h1.NoFault, notProcessed, notProcessed},
-		{h1.NoAnswer, h1.NoFault, never, idempotent},
-		{h1.Broken, h1.NoFault, never, never},
-		{h1.NotSent, h1.Gone, never, never},
-		{h1.NoAnswer, h1.Gone, never, never},
-		{h1.NoAnswer, h1.BadBody, never, never},
-		{h1.NoAnswer, h1.Stalled, never, never},
-		{h1.NoAnswer, h1.TooLarge, never, never},
+		{wire.NotSent, wire.NoFault, notSent, notSent},
+		{wire.Undelivered, wire.NoFault, notSent, notSent},
+		{wire.NotProcessed, wire.NoFault, notProcessed, notProcessed},
+		{wire.NoAnswer, wire.NoFault, never, idempotent},
+		{wire.Broken, wire.NoFault, never, never},
+		{wire.NotSent, wire.Gone, never, never},
+		{wire.NoAnswer, wire.Gone, never, never},
+		{wire.NoAnswer, wire.BadBody, never, never},
+		{wire.NoAnswer, wire.Stalled, never, never},
+		{wire.NoAnswer, wire.TooLarge, never, never},
 	} {
-		e := &h1.Error{Outcome: c.outcome, Phase: h1.Head, Client: c.client, Err: errors.New("x")}
+		e := &wire.Error{Outcome: c.outcome, Phase: wire.Head, Client: c.client, Err: errors.New("x")}
 		if got := retriable(e, false); got != c.once {
 			t.Errorf("outcome %d, client %d: %q", c.outcome, c.client, got)
 		}
@@ -39,12 +43,14 @@ func TestOutcome_RetryLaw(t *testing.T) {
 func TestOutcome_Repeatable(t *testing.T) {
 	t.Parallel()
 	for method, want := range map[string]bool{
-		"GET": true, "HEAD": true, "OPTIONS": true, "PUT": true, "DELETE": true, "POST": false, "PATCH": false, "get": false, "PROPFIND": false,
+		"GET": true, "HEAD": true, "OPTIONS": true, "PUT": true, "DELETE": true, "POST": false, "PATCH": false, "get": false,
+		"PROPFIND": false,
 	} {
 		if got := repeatable(&http.Request{Method: method}); got != want {
 			t.Errorf("%s: %v", method, got)
 		}
 	}
+
 	if !repeatable(&http.Request{Method: "POST", Header: http.Header{"Idempotency-Key": {"1"}}}) {
 		t.Error("its sender vouches for it")
 	}
@@ -53,16 +59,19 @@ func TestOutcome_Repeatable(t *testing.T) {
 func TestOutcome_Blame(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		e    h1.Error
+		e    wire.Error
 		want bool
 	}{
-		{h1.Error{Outcome: h1.NotSent, Phase: h1.Connect}, true},
-		{h1.Error{Outcome: h1.NotSent, Phase: h1.Write}, false}, // a request that can't be put on the wire
-		{h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write}, true},
-		{h1.Error{Outcome: h1.NoAnswer, Phase: h1.Head, Timeout: true}, true},
-		{h1.Error{Outcome: h1.Broken, Phase: h1.Body}, true},
-		{h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Client: h1.Gone}, false},
-		{h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: h1.BadBody}, false},
+		{wire.Error{Outcome: wire.NotSent, Phase: wire.Connect}, true},
+		// a request that can't be put on the wire
+		{wire.Error{Outcome: wire.NotSent, Phase: wire.Write}, false},
+		{wire.Error{Outcome: wire.NoAnswer, Phase: wire.Write}, true},
+		{wire.Error{Outcome: wire.NoAnswer, Phase: wire.Head, Timeout: true}, true},
+		{wire.Error{Outcome: wire.Broken, Phase: wire.Body}, true},
+		{wire.Error{Outcome: wire.NotSent, Phase: wire.Connect, Client: wire.Gone}, false},
+		{wire.Error{Outcome: wire.NoAnswer, Phase: wire.Write, Client: wire.BadBody}, false},
+		{wire.Error{Outcome: wire.NotSent, Phase: wire.Connect, Err: os.NewSyscallError("socket", syscall.EMFILE)}, false},
+		{wire.Error{Outcome: wire.NotSent, Phase: wire.Connect, Err: wire.ErrShort}, false},
 	} {
 		if got := blame(&c.e); got != c.want {
 			t.Errorf("%+v: %v", c.e, got)
@@ -73,20 +82,21 @@ func TestOutcome_Blame(t *testing.T) {
 func TestOutcome_WhatTheClientIsTold(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		e      h1.Error
+		e      wire.Error
 		status int
 		who    string
 		phase  string
 	}{
-		{h1.Error{Outcome: h1.NotSent, Phase: h1.Connect}, 503, "backend", "connect"},
-		{h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Timeout: true}, 504, "backend", "connect"},
-		{h1.Error{Outcome: h1.NoAnswer, Phase: h1.Head, Timeout: true}, 504, "backend", "head"},
-		{h1.Error{Outcome: h1.NoAnswer, Phase: h1.Head}, 502, "backend", "head"},
-		{h1.Error{Outcome: h1.Broken, Phase: h1.Head}, 502, "backend", "head"},
-		{h1.Error{Outcome: h1.NoAnswer, Phase: h1.Head, Client: h1.Gone}, 499, "client", "head"},
-		{h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: h1.BadBody}, 400, "client", "write"},
-		{h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: h1.Stalled}, 408, "client", "write"},
-		{h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: h1.TooLarge}, 413, "us", "write"},
+		{wire.Error{Outcome: wire.NotSent, Phase: wire.Connect}, 503, "backend", "connect"},
+		{wire.Error{Outcome: wire.NotSent, Phase: wire.Connect, Timeout: true}, 504, "backend", "connect"},
+		{wire.Error{Outcome: wire.NotSent, Phase: wire.Connect, Err: syscall.ENFILE}, 503, "us", "connect"},
+		{wire.Error{Outcome: wire.NoAnswer, Phase: wire.Head, Timeout: true}, 504, "backend", "head"},
+		{wire.Error{Outcome: wire.NoAnswer, Phase: wire.Head}, 502, "backend", "head"},
+		{wire.Error{Outcome: wire.Broken, Phase: wire.Head}, 502, "backend", "head"},
+		{wire.Error{Outcome: wire.NoAnswer, Phase: wire.Head, Client: wire.Gone}, 499, "client", "head"},
+		{wire.Error{Outcome: wire.NoAnswer, Phase: wire.Write, Client: wire.BadBody}, 400, "client", "write"},
+		{wire.Error{Outcome: wire.NoAnswer, Phase: wire.Write, Client: wire.Stalled}, 408, "client", "write"},
+		{wire.Error{Outcome: wire.NoAnswer, Phase: wire.Write, Client: wire.TooLarge}, 413, "us", "write"},
 	} {
 		if got := endingOf(&c.e); got != (ending{c.status, c.who, c.phase}) {
 			t.Errorf("%+v: %+v", c.e, got)
@@ -96,7 +106,7 @@ func TestOutcome_WhatTheClientIsTold(t *testing.T) {
 
 func TestOutcome_UntypedErrorIsTheWorst(t *testing.T) {
 	t.Parallel()
-	if e := asError(errors.New("x")); e.Outcome != h1.Broken || retriable(e, true) != never {
+	if e := wire.AsError(errors.New("x")); e.Outcome != wire.Broken || retriable(e, true) != never {
 		t.Errorf("%+v", e)
 	}
 }

@@ -10,11 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/affinity"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// crowd is a proxy whose endpoints answer when told to, and notes in which order requests got there.
-type crowd struct {
+// heldProxy is a proxy whose endpoints answer when told to, and notes in which
+// order requests got there.
+type heldProxy struct {
 	p       *Proxy
 	mu      sync.Mutex
 	order   []string
@@ -22,13 +24,14 @@ type crowd struct {
 	done    sync.WaitGroup
 }
 
-func newCrowd(t *testing.T, names []string, env ...string) *crowd {
-	c := &crowd{release: make(map[string]chan struct{})}
+func newHeldProxy(t *testing.T, names []string, env ...string) *heldProxy {
+	c := &heldProxy{release: make(map[string]chan struct{})}
 	for _, name := range names {
 		c.release[name] = make(chan struct{})
 	}
+
 	c.p = testProxy(t, Options{}, func(name string) upstreamFunc {
-		return func(r *http.Request, _ *h1.Call) (*http.Response, error) {
+		return func(r *http.Request, _ *wire.Call) (*http.Response, error) {
 			c.mu.Lock()
 			c.order = append(c.order, r.URL.Path+"@"+name)
 			c.mu.Unlock()
@@ -37,11 +40,12 @@ func newCrowd(t *testing.T, names []string, env ...string) *crowd {
 		}
 	}, env...)
 	c.p.Update(named(names...))
+
 	return c
 }
 
-// come sends a request and returns where its answer will be.
-func (c *crowd) come(path string, fields ...string) *httptest.ResponseRecorder {
+// send sends a request and returns where its answer will be.
+func (c *heldProxy) send(path string, fields ...string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r := request("GET", path, fields...)
 	c.done.Go(func() { c.p.ServeHTTP(w, r) })
@@ -49,7 +53,7 @@ func (c *crowd) come(path string, fields ...string) *httptest.ResponseRecorder {
 	return w
 }
 
-func (c *crowd) arrived() []string {
+func (c *heldProxy) arrived() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]string(nil), c.order...)
@@ -63,23 +67,26 @@ func request(method, path string, fields ...string) *http.Request {
 	for i := 0; i+1 < len(fields); i += 2 {
 		r.Header.Add(fields[i], fields[i+1])
 	}
+
 	return r
 }
 
 func TestQueue_ServesInOrderOfArrival(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a"}, "LB_MAX_IN_FLIGHT=2", "LB_QUEUE_SIZE=10", "LB_QUEUE_TIMEOUT=1h")
+		c := newHeldProxy(t, []string{"a"}, "LB_MAX_IN_FLIGHT=2", "LB_QUEUE_SIZE=10", "LB_QUEUE_TIMEOUT=1h")
 		for i := range 8 {
-			c.come(fmt.Sprintf("/%d", i))
+			c.send(fmt.Sprintf("/%d", i))
 		}
 		if got := c.arrived(); len(got) != 2 {
 			t.Fatalf("%v are in flight", got)
 		}
+
 		for range 8 {
 			c.release["a"] <- struct{}{}
 			synctest.Wait()
 		}
+
 		c.done.Wait()
 		for i, got := range c.arrived() {
 			if got != fmt.Sprintf("/%d@a", i) {
@@ -87,7 +94,8 @@ func TestQueue_ServesInOrderOfArrival(t *testing.T) {
 				break
 			}
 		}
-		if st := stateOf(t, c.p, "a"); st.InFlight != 0 || c.p.service.queue.waiting.Load() != 0 {
+
+		if st := stateOf(t, c.p, "a"); st.InFlight != 0 || c.p.service.Waiting() != 0 {
 			t.Errorf("left behind: %+v", st)
 		}
 	})
@@ -96,21 +104,23 @@ func TestQueue_ServesInOrderOfArrival(t *testing.T) {
 func TestQueue_FullOrTooLongIs503WithRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_SIZE=2")
+		c := newHeldProxy(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_SIZE=2")
 		began := time.Now()
-		c.come("/0")
-		c.come("/1")
-		c.come("/2")
-		full := c.come("/3")
+		c.send("/0")
+		c.send("/1")
+		c.send("/2")
+		full := c.send("/3")
 		if full.Code != 503 || full.Header().Get("Retry-After") == "" {
 			t.Errorf("a full queue answers %d %v", full.Code, full.Header())
 		}
+
 		time.Sleep(time.Second)
 		synctest.Wait()
-		late := c.come("/4")
-		if n := c.p.service.queue.waiting.Load(); n != 1 || time.Since(began) != time.Second {
+		late := c.send("/4")
+		if n := c.p.service.Waiting(); n != 1 || time.Since(began) != time.Second {
 			t.Errorf("%d wait", n)
 		}
+
 		close(c.release["a"])
 		c.done.Wait()
 		if late.Code != 200 {
@@ -123,15 +133,17 @@ func TestQueue_FullOrTooLongIs503WithRetryAfter(t *testing.T) {
 func TestQueue_TheRequestsDeadlineInTheQueueIs504(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=3s", "LB_REQUEST_TIMEOUT=2s")
+		c := newHeldProxy(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=3s", "LB_REQUEST_TIMEOUT=2s")
 		records := make(chan Record, 2)
 		c.p.access = func(r *Record) { records <- *r }
-		c.come("/0")
+		c.send("/0")
 		began := time.Now()
-		late := c.come("/1")
-		if r := <-records; late.Code != 504 || r.Ended != "us/queue" || r.Queue != 2*time.Second || time.Since(began) != 2*time.Second {
+		late := c.send("/1")
+		if r := <-records; late.Code != 504 || r.Ended != "us/queue" || r.Queue != 2*time.Second ||
+			time.Since(began) != 2*time.Second {
 			t.Errorf("%d after %v: %+v", late.Code, time.Since(began), r)
 		}
+
 		close(c.release["a"])
 		c.done.Wait()
 	})
@@ -143,7 +155,7 @@ func TestQueue_TheAttemptBeginsWhenTheWaitingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var began []time.Time
 		p := testProxy(t, Options{}, func(string) upstreamFunc {
-			return func(_ *http.Request, c *h1.Call) (*http.Response, error) {
+			return func(_ *http.Request, c *wire.Call) (*http.Response, error) {
 				began = append(began, c.Began)
 				time.Sleep(2 * time.Second)
 				return answer(200, ""), nil
@@ -154,6 +166,7 @@ func TestQueue_TheAttemptBeginsWhenTheWaitingEnds(t *testing.T) {
 		for range 2 {
 			done.Go(func() { p.ServeHTTP(httptest.NewRecorder(), request("GET", "/")) })
 		}
+
 		time.Sleep(3 * time.Second)
 		p.Update(named("a"))
 		done.Wait()
@@ -166,36 +179,40 @@ func TestQueue_TheAttemptBeginsWhenTheWaitingEnds(t *testing.T) {
 func TestQueue_FreePlaceElsewhereIsTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a", "b", "c"}, "LB_MAX_IN_FLIGHT=3")
+		c := newHeldProxy(t, []string{"a", "b", "c"}, "LB_MAX_IN_FLIGHT=3")
 		for i := range 9 {
-			c.come(fmt.Sprintf("/%d", i))
+			c.send(fmt.Sprintf("/%d", i))
 		}
-		for _, st := range c.p.Endpoints() {
+
+		for _, st := range c.p.Backends() {
 			if st.InFlight != 3 {
 				t.Errorf("%s has %d", st.Name, st.InFlight)
 			}
 		}
+
 		for _, ch := range c.release {
 			close(ch)
 		}
+
 		c.done.Wait()
 	})
 }
 
-// Who waits follows what discovery and probes say meanwhile: to an endpoint that came, or came back, and to none that left.
+// Who waits follows what discovery and probes say meanwhile: to an endpoint
+// that came, or came back, and to none that left.
 func TestQueue_WaitersFollowTheEndpoints(t *testing.T) {
 	t.Parallel()
-	vanish := func(c *crowd) { c.p.Update(named("b")) }
+	vanish := func(c *heldProxy, _ func(bool, int)) { c.p.Update(named("b")) }
 	for name, c := range map[string]struct {
-		happens func(*crowd)
+		happens func(c *heldProxy, atA func(ok bool, n int))
 		frees   string // an endpoint whose request ends then; "" for none
 		arrives bool
 	}{
 		"it vanished":       {vanish, "a", false},
 		"another one stays": {vanish, "b", true},
-		"one joined":        {func(c *crowd) { c.p.Update(named("a", "b", "c")) }, "", true},
-		"it was ejected":    {func(c *crowd) { traffic(c.p, "a", false, 5) }, "a", false},
-		"its address changed": {func(c *crowd) {
+		"one joined":        {func(c *heldProxy, _ func(bool, int)) { c.p.Update(named("a", "b", "c")) }, "", true},
+		"it was ejected":    {func(_ *heldProxy, atA func(bool, int)) { atA(false, 5) }, "a", false},
+		"its address changed": {func(c *heldProxy, _ func(bool, int)) {
 			set := named("a", "b")
 			set[0].Address = "127.0.0.1:2"
 			c.p.Update(set)
@@ -204,63 +221,50 @@ func TestQueue_WaitersFollowTheEndpoints(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				crowd := newCrowd(t, []string{"a", "b", "c"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h")
-				crowd.p.Update(named("a", "b"))
-				crowd.come("/0")
-				crowd.come("/1")
-				crowd.come("/waits")
+				held := newHeldProxy(t, []string{"a", "b", "c"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h")
+				held.p.Update(named("a", "b"))
+				atA := reporter(t, held.p, "a")
+				held.send("/0")
+				held.send("/1")
+				held.send("/waits")
 				time.Sleep(time.Millisecond)
-				c.happens(crowd)
+				c.happens(held, atA)
 				if c.frees != "" {
-					crowd.release[c.frees] <- struct{}{}
+					held.release[c.frees] <- struct{}{}
 				}
+
 				synctest.Wait()
-				if got := crowd.arrived(); len(got) == 3 != c.arrives {
+				if got := held.arrived(); len(got) == 3 != c.arrives {
 					t.Errorf("%v", got)
 				}
-				for _, ch := range crowd.release {
+				for _, ch := range held.release {
 					close(ch)
 				}
-				crowd.done.Wait()
+
+				held.done.Wait()
 			})
 		})
 	}
 }
 
-func TestQueue_AnEndpointThatIsWellAgainTakesThoseWhoWait(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h", "LB_HEALTH_CHECK=tcp", "LB_HEALTH_CHECK_HEALTHY=1")
-		probe := func(ok bool) { c.p.service.judge(c.p.service.endpoints["b"], ok, "", time.Now(), time.Now()) }
-		probe(false)
-		c.come("/0")
-		c.come("/waits")
-		probe(true)
-		synctest.Wait()
-		if got := c.arrived(); len(got) != 2 || got[1] != "/waits@b" {
-			t.Errorf("%v", got)
-		}
-		close(c.release["a"])
-		close(c.release["b"])
-		c.done.Wait()
-	})
-}
-
-// A session waits for its backend, not for the server that the backend was when it came.
+// A session waits for its backend, not for the server that the backend was when
+// it came.
 func TestQueue_SessionFollowsItsBackendToAnotherAddress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h", "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true")
+		c := newHeldProxy(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h", "LB_SESSION_AFFINITY=cookie",
+			"LB_AFFINITY_STRICT=true")
 		field, value := session(t, c.p, "a")
-		c.come("/0", field, value)
-		c.come("/waits", field, value)
+		c.send("/0", field, value)
+		c.send("/waits", field, value)
 		set := named("a", "b")
 		set[0].Address = "127.0.0.1:2"
 		c.p.Update(set)
 		synctest.Wait()
-		if got := c.arrived(); len(got) != 2 || got[1] != "/waits@a" || c.p.service.endpoints["a"].inFlight.Load() != 1 {
+		if got := c.arrived(); len(got) != 2 || got[1] != "/waits@a" || stateOf(t, c.p, "a").InFlight != 1 {
 			t.Errorf("%v", got)
 		}
+
 		close(c.release["a"])
 		close(c.release["b"])
 		c.done.Wait()
@@ -271,18 +275,20 @@ func TestQueue_SessionFollowsItsBackendToAnotherAddress(t *testing.T) {
 func TestQueue_ATrialIsOneRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=4", "LB_QUEUE_SIZE=100", "LB_QUEUE_TIMEOUT=1h")
-		traffic(c.p, "a", false, 5)
+		c := newHeldProxy(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=4", "LB_QUEUE_SIZE=100", "LB_QUEUE_TIMEOUT=1h")
+		outcomes(t, c.p, "a", false, 5)
 		for i := range 8 {
-			c.come(fmt.Sprintf("/%d", i))
+			c.send(fmt.Sprintf("/%d", i))
 		}
+
 		time.Sleep(10 * time.Second)
 		for i := range 32 {
-			c.come(fmt.Sprintf("/late%d", i))
+			c.send(fmt.Sprintf("/late%d", i))
 		}
 		if st := stateOf(t, c.p, "a"); st.InFlight != 1 {
 			t.Errorf("%d requests try the endpoint at a time", st.InFlight)
 		}
+
 		close(c.release["a"])
 		close(c.release["b"])
 		c.done.Wait()
@@ -292,38 +298,42 @@ func TestQueue_ATrialIsOneRequest(t *testing.T) {
 // session gets a cookie that binds to the backend.
 func session(t testing.TB, p *Proxy, name string) (field, value string) {
 	t.Helper()
-	a := p.service.affinity
-	line := a.setCookie(a.ring(time.Now()), name, time.Now().Unix(), time.Now(), false)
+	a := affinity.New(p.service.Config().Affinity, time.Now())
+	line := a.SetCookie(a.Ring(time.Now()), name, time.Now().Unix(), time.Now(), false)
 	cookie, err := http.ParseSetCookie(line)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return "Cookie", cookie.Name + "=" + cookie.Value
 }
 
 func TestQueue_SessionWaitsForItsOwnEndpointFirstThenMoves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_SESSION_AFFINITY=cookie")
+		c := newHeldProxy(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_SESSION_AFFINITY=cookie")
 		field, value := session(t, c.p, "a")
-		c.come("/first", field, value)
-		patient := c.come("/patient", field, value)
+		c.send("/first", field, value)
+		patient := c.send("/patient", field, value)
 		time.Sleep(400 * time.Millisecond)
 		synctest.Wait()
 		if got := c.arrived(); len(got) != 1 {
 			t.Fatalf("moved before its time: %v", got)
 		}
+
 		c.release["a"] <- struct{}{}
 		synctest.Wait()
 		if got := c.arrived(); len(got) != 2 || got[1] != "/patient@a" {
 			t.Fatalf("%v", got)
 		}
-		moving := c.come("/moving", field, value)
+
+		moving := c.send("/moving", field, value)
 		time.Sleep(501 * time.Millisecond)
 		synctest.Wait()
 		if got := c.arrived(); len(got) != 3 || got[2] != "/moving@b" {
 			t.Fatalf("%v", got)
 		}
+
 		close(c.release["a"])
 		close(c.release["b"])
 		c.done.Wait()
@@ -333,23 +343,28 @@ func TestQueue_SessionWaitsForItsOwnEndpointFirstThenMoves(t *testing.T) {
 	})
 }
 
-// One endpoint's sessions stand in line and keep nobody from another endpoint's free places.
+// Requests that wait for their session's endpoint don't keep other requests
+// from the free places of another endpoint.
 func TestQueue_WaitingSessionsBlockNobodyElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=4", "LB_QUEUE_SIZE=1", "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true")
+		c := newHeldProxy(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=4", "LB_QUEUE_SIZE=1", "LB_SESSION_AFFINITY=cookie",
+			"LB_AFFINITY_STRICT=true")
 		field, value := session(t, c.p, "a")
 		for i := range 6 {
-			c.come(fmt.Sprintf("/s%d", i), field, value)
+			c.send(fmt.Sprintf("/s%d", i), field, value)
 		}
+
 		for i := range 4 {
-			if w := c.come(fmt.Sprintf("/%d", i)); w.Code == 503 {
+			if w := c.send(fmt.Sprintf("/%d", i)); w.Code == 503 {
 				t.Error("refused although b is free")
 			}
 		}
+
 		if n := stateOf(t, c.p, "b").InFlight; n != 4 {
 			t.Errorf("b has %d in flight", n)
 		}
+
 		close(c.release["a"])
 		close(c.release["b"])
 		c.done.Wait()
@@ -359,15 +374,17 @@ func TestQueue_WaitingSessionsBlockNobodyElse(t *testing.T) {
 func TestQueue_StrictSessionNeverMoves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a", "b"}, "LB_MAX_IN_FLIGHT=1", "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true")
+		c := newHeldProxy(t, []string{"a", "b"},
+			"LB_MAX_IN_FLIGHT=1", "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true")
 		field, value := session(t, c.p, "a")
-		c.come("/first", field, value)
-		w := c.come("/second", field, value)
+		c.send("/first", field, value)
+		w := c.send("/second", field, value)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if w.Code != 503 || len(c.arrived()) != 1 {
 			t.Errorf("%d %v", w.Code, c.arrived())
 		}
+
 		close(c.release["a"])
 		c.done.Wait()
 	})
@@ -376,21 +393,23 @@ func TestQueue_StrictSessionNeverMoves(t *testing.T) {
 func TestQueue_DepartedClientLeavesTheLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h")
-		c.come("/0")
+		c := newHeldProxy(t, []string{"a"}, "LB_MAX_IN_FLIGHT=1", "LB_QUEUE_TIMEOUT=1h")
+		c.send("/0")
 		ctx, leave := context.WithCancel(t.Context())
 		c.done.Go(func() { serveDeparting(c.p, httptest.NewRecorder(), request("GET", "/gone").WithContext(ctx)) })
 		synctest.Wait()
 		leave()
 		synctest.Wait()
-		if n := c.p.service.queue.waiting.Load(); n != 0 {
+		if n := c.p.service.Waiting(); n != 0 {
 			t.Errorf("%d still wait", n)
 		}
+
 		close(c.release["a"])
 		c.done.Wait()
 		if len(c.arrived()) != 1 {
 			t.Error("a departed client's request was sent")
 		}
+
 		if st := stateOf(t, c.p, "a"); st.InFlight != 0 {
 			t.Errorf("it keeps %d places", st.InFlight)
 		}
@@ -402,19 +421,22 @@ func TestQueue_PlacesAreNeitherLostNorDoubled(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	now, most := map[string]int{}, 0
+
 	p := testProxy(t, Options{}, func(name string) upstreamFunc {
-		return func(*http.Request, *h1.Call) (*http.Response, error) {
+		return func(*http.Request, *wire.Call) (*http.Response, error) {
 			mu.Lock()
 			now[name]++
 			most = max(most, now[name])
 			mu.Unlock()
 			defer func() { mu.Lock(); now[name]--; mu.Unlock() }()
+
 			return answer(200, ""), nil
 		}
 	}, "LB_MAX_IN_FLIGHT=2", "LB_QUEUE_SIZE=100", "LB_QUEUE_TIMEOUT=1h", "LB_SESSION_AFFINITY=cookie")
 	p.Update(named("a", "b", "c"))
 	field, value := session(t, p, "a")
 	var all sync.WaitGroup
+
 	for i := range 32 {
 		all.Go(func() {
 			for range 200 {
@@ -422,6 +444,7 @@ func TestQueue_PlacesAreNeitherLostNorDoubled(t *testing.T) {
 				if i%3 == 0 {
 					r.Header.Set(field, value)
 				}
+
 				w := httptest.NewRecorder()
 				if p.ServeHTTP(w, r); w.Code != 200 {
 					t.Error(w.Code)
@@ -429,18 +452,21 @@ func TestQueue_PlacesAreNeitherLostNorDoubled(t *testing.T) {
 			}
 		})
 	}
+
 	all.Wait()
-	for _, st := range p.Endpoints() {
+	for _, st := range p.Backends() {
 		if st.InFlight != 0 {
 			t.Errorf("%s keeps %d places", st.Name, st.InFlight)
 		}
 	}
-	if most > 2 || p.service.queue.waiting.Load() != 0 {
-		t.Errorf("%d in flight at once, %d wait", most, p.service.queue.waiting.Load())
+
+	if most > 2 || p.service.Waiting() != 0 {
+		t.Errorf("%d in flight at once, %d wait", most, p.service.Waiting())
 	}
 }
 
-// serveDeparting serves a request whose client may leave: the proxy cuts the connection then, rather than say nothing.
+// serveDeparting serves a request whose client may leave: the proxy cuts the
+// connection then, rather than say nothing.
 func serveDeparting(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if v := recover(); v != nil && v != http.ErrAbortHandler {
@@ -450,13 +476,13 @@ func serveDeparting(p *Proxy, w http.ResponseWriter, r *http.Request) {
 	p.ServeHTTP(w, r)
 }
 
-// A server makes an empty 200 of a handler that says nothing, so a request without an answer is cut, whoever was thought
-// to have left.
+// A server makes an empty 200 of a handler that says nothing, so a request
+// without an answer is cut, whoever was thought to have left.
 func TestQueue_NobodyAnsweredIsNeverAnEmpty200(t *testing.T) {
 	t.Parallel()
 	p := testProxy(t, Options{}, func(string) upstreamFunc {
-		return func(*http.Request, *h1.Call) (*http.Response, error) {
-			return nil, &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: h1.Gone, Err: errClientGone}
+		return func(*http.Request, *wire.Call) (*http.Response, error) {
+			return nil, &wire.Error{Outcome: wire.NoAnswer, Phase: wire.Write, Client: wire.Gone, Err: errClientGone}
 		}
 	})
 	p.Update(named("a"))

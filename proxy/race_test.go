@@ -2,5 +2,6 @@
 
 package proxy
 
-// racing says that the race detector is on, under which a sync.Pool loses things on purpose.
+// racing says that the race detector is on, under which a sync.Pool loses
+// things on purpose.
 const racing = true

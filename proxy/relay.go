@@ -4,67 +4,81 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/textproto"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/backend"
+	"github.com/pillion-lb/pillion/proxy/edge"
 	"github.com/pillion-lb/pillion/proxy/h2"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// relayBuffers hold what is on its way from a backend to a client when it can't be moved without copying.
+// relayBuffers are for bodies that can't be moved without copying.
 var relayBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
-// large is from which known length on a body of HTTP/1.1 is offered to the writer whole, which may splice it. It also
-// shows what has come when the backend falls silent; bodies of HTTP/2 don't tell it.
+// large is the length from which on a body from an HTTP/1.1 backend is given to
+// the writer as a whole, which may then splice it. The writer flushes by itself
+// when such a body pauses.
 const large = 64 << 10
 
-// relay passes the winner's response on: head, body as it comes, trailers. The affinity cookie is set here and only
-// here, for the endpoint that really answered.
-func (x *exchange) relay(ep *endpoint, resp *http.Response) {
-	h, from := x.header(), resp.Header
+// relay passes a response on: head, body as it comes, trailers. The affinity
+// cookie is set here and only here, for the endpoint that really answered. An
+// error tells which side broke the answer.
+func (x *exchange) relay(resp *http.Response) *wire.Error {
+	h, from := x.w.Header(), resp.Header
 	passer, ok := x.w.(headPasser)
-	if !ok || !passable(from) {
-		copyResponse(h, from)
+	if !ok || !edge.Passable(from) {
+		edge.CopyResponse(h, from)
 		from, passer = h, nil
 	}
-	x.rewriteLocation(ep, from, h)
-	x.bind(ep, resp.StatusCode, from, h)
-	announceTrailers(h, resp.Trailer)
-	if x.p.draining.Load() && x.r.ProtoMajor == 2 {
-		h["Connection"] = []string{"close"} // net/http makes a GOAWAY of it
+
+	if x.fromMemory() {
+		from = x.ownFields(from)
+	} else {
+		x.hop.OwnOrigin(from, h, x.place.Origin, x.place.Host)
+		x.issueCookie(resp.StatusCode, from, h)
 	}
+	x.changeAnswer(h, from)
+	x.sayCache(from, h)
+	announceTrailers(h, resp.Trailer)
+	x.askForNewConnection(h)
+
 	x.record.Status = resp.StatusCode
 	x.started = true
-	if x.grpc && x.view != nil {
-		x.view.settle()
+	if x.grpc && x.body != nil {
+		x.body.noMoreAttempts()
 	}
+
 	if passer != nil {
 		passer.WriteHeaderFrom(resp.StatusCode, from)
 	} else {
 		x.w.WriteHeader(resp.StatusCode)
 	}
-	x.showHead(ep, resp)
+
+	x.showHead(resp)
 	err := x.copyBody(resp)
 	if err == nil {
 		x.copyTrailers(h, resp)
 	}
+
 	if x.grpc && err == nil {
-		x.judgeCall(ep)
+		x.reportCall()
 	}
-	x.endAttempt(ep, resp, err)
-	resp.Body.Close()
-	if err != nil {
-		x.cut(ep, err)
-	}
+
+	return err
 }
 
-// showHead lets the client see the head of a response whose body may be long in coming: an event stream, a call in both
-// directions. Package h1 does it by itself when the first byte keeps it waiting.
-func (x *exchange) showHead(ep *endpoint, resp *http.Response) {
-	if _, own := x.w.(headPasser); own && resp.ProtoMajor == 1 || resp.ContentLength >= 0 {
+// showHead flushes the head of a response whose body may take long to begin,
+// such as an event stream or a gRPC call in both directions. The writer of
+// package h1 does that by itself for backends on HTTP/1.1.
+func (x *exchange) showHead(resp *http.Response) {
+	if showsItself(resp) || x.showUnwatched(resp) {
+		return
+	}
+	_, own := x.w.(headPasser)
+	if own && resp.ProtoMajor == 1 && x.r.ProtoMajor == 1 || resp.ContentLength >= 0 {
 		return
 	}
 	if f, ok := x.w.(http.Flusher); ok {
@@ -72,21 +86,39 @@ func (x *exchange) showHead(ep *endpoint, resp *http.Response) {
 	}
 }
 
-// copyBody moves the body and flushes whatever would otherwise wait for more.
-func (x *exchange) copyBody(resp *http.Response) *h1.Error {
-	if resp.ContentLength >= large && resp.ProtoMajor == 1 {
+// movesBody reports whether the writer gets the body as a whole, to splice it
+// or to pass on its buffers. Both sides must speak the same version of HTTP.
+func (x *exchange) movesBody(resp *http.Response) bool {
+	if resp.ProtoMajor != x.r.ProtoMajor {
+		return false
+	}
+
+	return resp.ProtoMajor == 2 || resp.ContentLength >= large
+}
+
+// copyBody copies the body, and flushes whenever it may have to wait for more.
+func (x *exchange) copyBody(resp *http.Response) *wire.Error {
+	if b, ok := resp.Body.(io.WriterTo); ok {
+		return x.copyFrom(b)
+	}
+	if x.movesBody(resp) {
 		if to, ok := x.w.(io.ReaderFrom); ok {
 			n, err := to.ReadFrom(resp.Body)
 			x.record.BytesOut += n
-			if e, ok := errors.AsType[*h1.Error](err); ok {
+			if e, ok := errors.AsType[*wire.Error](err); ok {
 				return e
 			}
-			return relayError(nil, err) // bodies type their errors, so this is the client's
+
+			// Errors of the response body have a type, so this one is the
+			// client's.
+			return relayError(nil, err)
 		}
 	}
+
 	buf := relayBuffers.Get().(*[]byte)
 	defer relayBuffers.Put(buf)
 	flusher, _ := x.w.(http.Flusher)
+
 	left := resp.ContentLength
 	for {
 		n, err := resp.Body.Read(*buf)
@@ -97,217 +129,173 @@ func (x *exchange) copyBody(resp *http.Response) *h1.Error {
 			x.record.BytesOut += int64(n)
 			left -= int64(n)
 		}
+
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return relayError(err, nil)
 		}
+
 		if flusher != nil && left != 0 {
 			flusher.Flush()
 		}
 	}
 }
 
-// relayError tells a backend that broke its answer from a client that does not take it.
-func relayError(read, write error) *h1.Error {
+// copyFrom writes a body in memory without copying it. Errors of such a body
+// are *wire.Error, so all others are the client's.
+func (x *exchange) copyFrom(b io.WriterTo) *wire.Error {
+	n, err := b.WriteTo(x.w)
+	x.record.BytesOut += n
+	if e, ok := errors.AsType[*wire.Error](err); ok {
+		return e
+	}
+
+	return relayError(nil, err)
+}
+
+// relayError distinguishes an answer that the backend broke from one that the
+// client did not accept.
+func relayError(read, write error) *wire.Error {
 	switch {
 	case write != nil:
-		return &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Client: h1.Gone, Err: write}
+		return &wire.Error{Outcome: wire.Broken, Phase: wire.Body, Client: wire.Gone, Err: write}
 	case read == nil || read == io.EOF:
 		return nil
 	}
-	if e, ok := errors.AsType[*h1.Error](read); ok {
+
+	if e, ok := errors.AsType[*wire.Error](read); ok {
 		return e
 	}
-	return &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Err: read}
+
+	return &wire.Error{Outcome: wire.Broken, Phase: wire.Body, Err: read}
 }
 
-// cut ends an answer that can't be finished so that the client notices: with an end that is none, or, when a gRPC call's
-// backend is gone, with the status that says so.
-func (x *exchange) cut(ep *endpoint, e *h1.Error) {
+// cut ends an answer that can't be finished so that the client notices it: by a
+// cut connection or stream or, for a gRPC call, by the status UNAVAILABLE.
+func (x *exchange) cut(e *wire.Error) {
 	end := endingOf(e)
 	x.record.Ended, x.record.Detail = end.who+"/body", e.Error()
 	switch {
-	case x.faulty(e):
-		x.happened(x.p.service.report(ep, false, x.record.Start, time.Now()))
-	case e.Client != h1.NoFault:
+	case x.placed && x.countsAgainst(e):
+		x.noteChange(
+			x.place.ReportCut(
+				&x.head,
+				&backend.Outcome{Result: backend.Broken, Began: x.began, Ended: time.Now()},
+			),
+		)
+	case e.Client != wire.NoFault:
 		x.record.Status = statusClientGone
 	}
+
 	if blame(e) && x.retract() {
 		x.fail(end, e)
 		return
 	}
-	web := strings.HasPrefix(first(x.r.Header, "Content-Type"), "application/grpc-web") // whose trailers are in its body
+
+	// The trailers of gRPC-Web are in its body.
+	web := strings.HasPrefix(first(x.r.Header, "Content-Type"), "application/grpc-web")
 	if x.grpc && !web && blame(e) && !e.Timeout && !h2.IsReset(e) {
-		x.cutCall()
+		x.endCall()
 		return
 	}
+
 	panic(http.ErrAbortHandler)
 }
 
-// retractor is a ResponseWriter that can take back an answer of which its client has seen nothing.
+// retractor is a ResponseWriter that can take back an answer of which nothing
+// was sent.
 type retractor interface{ Retract() bool }
 
-// retract makes room for an answer of our own in the stead of one that broke before any of it left: an error that says so
-// is worth more to a client than a connection that ends.
+// retract takes back a broken answer, so that the client can get an error
+// instead. That tells the client more than a connection that ends.
 func (x *exchange) retract() bool {
 	w, ok := x.w.(retractor)
 	if !ok || !w.Retract() {
 		return false
 	}
+
 	x.started, x.record.BytesOut = false, 0
+
 	return true
 }
 
-// cutCall ends a gRPC call whose answer has begun. A reset stream would be INTERNAL to its client: a fault, where this one
-// may be over at the next call.
-func (x *exchange) cutCall() {
+// endCall ends a gRPC call whose answer has begun. A reset stream would be
+// INTERNAL for the client. UNAVAILABLE says that the next call may succeed.
+func (x *exchange) endCall() {
 	x.record.GRPC = unavailable
-	h := x.header()
+	h := x.w.Header()
 	h[http.TrailerPrefix+"Grpc-Status"] = []string{unavailable}
 	h[http.TrailerPrefix+"Grpc-Message"] = []string{"request id: " + x.errorID()}
 }
 
-// unavailable is the gRPC status by which a backend says that it can't serve now.
+// unavailable is the gRPC status UNAVAILABLE: the service can't be used now.
 const unavailable = "14"
 
-// judgeCall takes the outcome of a gRPC call from its status, which comes last.
-func (x *exchange) judgeCall(ep *endpoint) {
-	x.happened(x.p.service.report(ep, x.record.GRPC != unavailable, x.began, time.Now()))
+// reportCall reports the outcome of a gRPC call, whose status comes last.
+func (x *exchange) reportCall() {
+	x.noteChange(x.place.Report(&backend.Outcome{
+		Result: x.service.ResultOfCall(x.record.GRPC),
+		Client: x.record.Client,
+		Began:  x.began,
+		Ended:  time.Now(),
+	}))
 }
 
-// headPasser is a ResponseWriter that writes a response's fields without having them copied into its map first. It leaves
-// out what concerns the connection that they came on.
+// headPasser is a ResponseWriter that writes the fields of a response without
+// having them copied into its own map. It leaves out the fields that concern
+// the connection they came on.
 type headPasser interface {
 	WriteHeaderFrom(status int, from http.Header)
 }
 
-// passable reports whether a response's fields can be passed on as they are: no Connection field names any of them, and
-// none is of the few that only this side knows to leave out.
-func passable(from http.Header) bool {
-	if c := from["Connection"]; len(c) > 1 || len(c) == 1 && !strings.EqualFold(c[0], "close") && !strings.EqualFold(c[0], "keep-alive") {
-		return false
-	}
-	return from["Proxy-Authenticate"] == nil
-}
-
-// copyResponse copies the fields that concern the client. The values are shared, not cloned: the response is kept until
-// the handler is done with both.
-func copyResponse(to, from http.Header) {
-	for k, v := range from {
-		switch k {
-		case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Transfer-Encoding", "Upgrade", "Te", "Trailer":
-			continue
-		}
-		to[k] = v
-	}
-	if c := from["Connection"]; c != nil {
-		dropNamed(to, c)
-	}
-}
-
-// dropNamed removes the fields that a Connection field names (RFC 9110 section 7.6.1).
-func dropNamed(h http.Header, connection []string) {
-	for _, line := range connection {
-		for name := range strings.SplitSeq(line, ",") {
-			name = strings.Trim(name, " \t")
-			if name != "" && !endToEnd(name) {
-				delete(h, textproto.CanonicalMIMEHeaderKey(name))
-			}
-		}
-	}
-}
-
-// endToEnd guards the fields that no Connection field may take away: those that frame or route a message, and those
-// that a neighbour relies on us to set.
-func endToEnd(name string) bool {
-	switch strings.ToLower(name) {
-	case "host", "content-length", "content-type", "content-encoding", "set-cookie", "cookie", "authorization", "location", "cache-control":
-		return true
-	}
-	return false
-}
-
-// announceTrailers declares the trailers that the backend declared, so that HTTP/1.1 clients get them too.
+// announceTrailers announces the trailers that the backend has announced, so
+// that clients of HTTP/1.1 get them too.
 func announceTrailers(h, trailer http.Header) {
 	for k := range trailer {
 		h["Trailer"] = append(h["Trailer"], k)
 	}
 }
 
-// copyTrailers passes trailers on, those that were not announced as well.
+// copyTrailers passes trailers on, including those that were not announced.
 func (x *exchange) copyTrailers(h http.Header, resp *http.Response) {
 	if len(resp.Trailer) == 0 {
 		if x.grpc {
-			x.record.GRPC = first(resp.Header, "Grpc-Status") // a call without messages has its trailers in its head
+			// A call without messages has its trailers in the head.
+			x.record.GRPC = first(resp.Header, "Grpc-Status")
 		}
 		return
 	}
+
 	if f, ok := x.w.(http.Flusher); ok {
-		f.Flush() // forces chunked coding where the body was short, or the trailers would have no place
+		// The flush forces chunked coding, even for a short body. Without it
+		// there is no place for trailers.
+		f.Flush()
 	}
+
 	announced := h["Trailer"]
 	for k, v := range resp.Trailer {
-		if !containsString(announced, k) {
+		if !slices.Contains(announced, k) {
 			k = http.TrailerPrefix + k
 		}
 		h[k] = v
 	}
+
 	x.record.GRPC = first(resp.Trailer, "Grpc-Status")
 }
 
-func containsString(list []string, s string) bool {
-	for _, t := range list {
-		if t == s {
-			return true
-		}
-	}
-	return false
-}
-
-// informational passes a 1xx on at once. Its fields are not those of the final response.
+// informational passes a 1xx on at once. Its fields are removed again, so that
+// the final response does not get them.
 func (x *exchange) informational(code int, from http.Header) {
 	if x.started || x.r.ProtoMajor == 1 && x.r.ProtoMinor == 0 {
 		return
 	}
-	h := x.header()
-	copyResponse(h, from)
-	if x.r.ProtoMajor == 1 {
-		x.w.WriteHeader(code)
-		clear(h)
-		return
-	}
-	for name, values := range h {
-		h[name] = slices.Clone(values) // from is only lent
-	}
-	x.interim = true
+
+	h := x.w.Header()
+	edge.CopyResponse(h, from)
+	x.hop.OwnOrigin(h, h, x.place.Origin, x.place.Host)
+	x.dropCarried(h)
 	x.w.WriteHeader(code)
+	clear(h)
 }
-
-// header is the map of the answer's fields, empty but for what we put there. net/http's server of HTTP/2 may still be
-// writing an interim response from this map when its client has left and WriteHeader has returned: then nobody may change
-// it any more, and what else is said goes nowhere. The end of the request's context tells, before it can matter.
-func (x *exchange) header() http.Header {
-	if x.interim {
-		x.interim = false
-		if x.r.Context().Err() != nil {
-			x.w = nowhere{}
-		} else {
-			clear(x.w.Header())
-		}
-	}
-	return x.w.Header()
-}
-
-// nowhere takes the answer to a client who has left.
-type nowhere struct{}
-
-// Header is a new map each time: nobody reads it.
-func (nowhere) Header() http.Header { return make(http.Header) }
-
-// WriteHeader does nothing.
-func (nowhere) WriteHeader(int) {}
-
-// Write fails.
-func (nowhere) Write([]byte) (int, error) { return 0, errClientGone }

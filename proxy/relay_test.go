@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -19,62 +17,68 @@ import (
 	"time"
 
 	"github.com/pillion-lb/pillion/discovery"
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
 // sent is what an endpoint got to see of an attempt.
 type sent struct {
 	backend string
 	header  http.Header
-	fields  []h1.Field
+	fields  []wire.Field
 	host    string
 	body    string
 }
 
-// stage is a proxy whose endpoints play a part and note what they got.
-type stage struct {
-	p    *Proxy
-	mu   sync.Mutex
-	sent []sent
-	play func(backend string, r *http.Request, c *h1.Call) (*http.Response, error)
+// scripted is a proxy whose endpoints answer as the test says, and note what
+// they got.
+type scripted struct {
+	p       *Proxy
+	mu      sync.Mutex
+	sent    []sent
+	respond func(backend string, r *http.Request, c *wire.Call) (*http.Response, error)
 }
 
-func newStage(t testing.TB, o Options, names []string, env ...string) *stage {
-	s := new(stage)
+func newScripted(t testing.TB, o Options, names []string, env ...string) *scripted {
+	s := new(scripted)
 	s.p = testProxy(t, o, func(name string) upstreamFunc {
-		return func(r *http.Request, c *h1.Call) (*http.Response, error) { return s.take(name, r, c) }
+		return func(r *http.Request, c *wire.Call) (*http.Response, error) { return s.take(name, r, c) }
 	}, env...)
 	s.p.Update(named(names...))
+
 	return s
 }
 
-func (s *stage) take(name string, r *http.Request, c *h1.Call) (*http.Response, error) {
-	got := sent{backend: name, header: r.Header.Clone(), fields: append([]h1.Field(nil), c.Fields...), host: c.Host}
+func (s *scripted) take(name string, r *http.Request, c *wire.Call) (*http.Response, error) {
+	got := sent{backend: name, header: r.Header.Clone(), fields: append([]wire.Field(nil), c.Fields...), host: c.Host}
 	var resp *http.Response
 	var err error
-	if s.play != nil {
-		resp, err = s.play(name, r, c)
+	if s.respond != nil {
+		resp, err = s.respond(name, r, c)
 	} else {
 		resp = answer(200, "from "+name)
 	}
-	if e, ok := errors.AsType[*h1.Error](err); (!ok || e.Outcome != h1.NotSent) && c.Body != nil {
+
+	if e, ok := errors.AsType[*wire.Error](err); (!ok || e.Outcome != wire.NotSent) && c.Body != nil {
 		body, _ := io.ReadAll(c.Body)
 		got.body = string(body)
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sent = append(s.sent, got)
+
 	return resp, err
 }
 
 // attempts are the backends that were tried, in their order.
-func (s *stage) attempts() string {
+func (s *scripted) attempts() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var names []string
 	for _, got := range s.sent {
 		names = append(names, got.backend)
 	}
+
 	s.sent = nil
 	return strings.Join(names, "")
 }
@@ -91,6 +95,7 @@ func (b *browser) get(t testing.TB, path string) *httptest.ResponseRecorder {
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
+
 	w := httptest.NewRecorder()
 	b.p.ServeHTTP(w, r)
 	for _, c := range w.Result().Cookies() {
@@ -101,6 +106,7 @@ func (b *browser) get(t testing.TB, path string) *httptest.ResponseRecorder {
 			delete(b.cookies, c.Name)
 		}
 	}
+
 	return w
 }
 
@@ -108,13 +114,14 @@ var cookies = []string{"LB_SESSION_AFFINITY=cookie"}
 
 func TestAffinity_FollowUpsReachTheSameBackend(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a", "b", "c"}, cookies...)
+	s := newScripted(t, Options{}, []string{"a", "b", "c"}, cookies...)
 	b := &browser{p: s.p}
 	first := b.get(t, "/")
 	home := s.attempts()
 	if len(b.cookies) != 1 || first.Header().Get("Cache-Control") != "private" {
 		t.Fatalf("%v", first.Header())
 	}
+
 	follow := func(what string) {
 		t.Helper()
 		for range 50 {
@@ -122,11 +129,13 @@ func TestAffinity_FollowUpsReachTheSameBackend(t *testing.T) {
 				t.Fatalf("%s: a cookie that did not change was sent: %v", what, w.Header())
 			}
 		}
+
 		for _, got := range s.sent {
 			if got.backend != home || got.header["Cookie"] != nil {
 				t.Fatalf("%s: %s got %v, home is %s", what, got.backend, got.header, home)
 			}
 		}
+
 		s.attempts()
 	}
 	follow("at once")
@@ -134,41 +143,47 @@ func TestAffinity_FollowUpsReachTheSameBackend(t *testing.T) {
 	for i := range moved {
 		moved[i].Address = fmt.Sprintf("10.0.0.%d:80", i)
 	}
+
 	s.p.Update(moved)
 	follow("after every address changed")
-	other := newStage(t, Options{}, []string{"a", "b", "c"}, cookies...)
+	other := newScripted(t, Options{}, []string{"a", "b", "c"}, cookies...)
 	b.p, s = other.p, other
 	follow("through another process")
 }
 
 func TestAffinity_BadCookiesAreReplaced(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a", "b"}, cookies...)
-	name := s.p.service.affinity.cfg.CookieName
+	s := newScripted(t, Options{}, []string{"a", "b"}, cookies...)
+	name := s.p.cfg.Service.Affinity.CookieName
+
 	_, gone := session(t, s.p, "gone")
 	for what, value := range map[string]string{"forged": "x", "empty": "", "unknown": strings.TrimPrefix(gone, name+"=")} {
 		w := get(s.p, "Cookie", "a=1; "+name+"="+value+"; b=2")
 		if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Set-Cookie"), name+"=") {
 			t.Errorf("%s: %d %v", what, w.Code, w.Header())
 		}
+
 		s.mu.Lock()
 		if got := s.sent[len(s.sent)-1].header.Get("Cookie"); got != "a=1; b=2" {
 			t.Errorf("%s: the backend saw %q", what, got)
 		}
+
 		s.mu.Unlock()
 	}
 }
 
-func TestAffinity_ErrorsBindNobody(t *testing.T) {
+func TestAffinity_ErrorsBindNoSession(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a"}, cookies...)
-	for status, want := range map[int]bool{200: true, 302: true, 304: false, 404: true, 500: true, 502: false, 503: false, 504: false} {
-		s.play = func(string, *http.Request, *h1.Call) (*http.Response, error) { return answer(status, ""), nil }
+	s := newScripted(t, Options{}, []string{"a", "b"}, cookies...)
+	for status, want := range map[int]bool{200: true, 302: true, 304: false, 404: true, 500: true, 502: false, 503: false,
+		504: false} {
+		s.respond = func(string, *http.Request, *wire.Call) (*http.Response, error) { return answer(status, ""), nil }
 		if w := get(s.p); w.Code != status || (w.Header().Get("Set-Cookie") != "") != want {
 			t.Errorf("%d: %v", status, w.Header())
 		}
 	}
-	s.play = func(string, *http.Request, *h1.Call) (*http.Response, error) { return nil, noAnswer() }
+
+	s.respond = func(string, *http.Request, *wire.Call) (*http.Response, error) { return nil, noAnswer() }
 	if w := get(s.p); w.Code != 502 || w.Header().Get("Set-Cookie") != "" {
 		t.Errorf("our own error: %v", w.Header())
 	}
@@ -176,9 +191,10 @@ func TestAffinity_ErrorsBindNobody(t *testing.T) {
 
 func TestAffinity_RetryLeavesTheEndpointAndBindsToTheWinner(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a", "b"}, cookies...)
+	s := newScripted(t, Options{}, []string{"a", "b"}, cookies...)
 	field, value := session(t, s.p, "a")
-	s.play = func(name string, _ *http.Request, _ *h1.Call) (*http.Response, error) {
+
+	s.respond = func(name string, _ *http.Request, _ *wire.Call) (*http.Response, error) {
 		if name == "a" {
 			return nil, noAnswer()
 		}
@@ -192,7 +208,7 @@ func TestAffinity_RetryLeavesTheEndpointAndBindsToTheWinner(t *testing.T) {
 
 func TestAffinity_DrainingBackendKeepsItsSessionsAndGetsNoNew(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, nil, cookies...)
+	s := newScripted(t, Options{}, nil, cookies...)
 	set := named("a", "b")
 	set[0].Weight = 0
 	s.p.Update(set)
@@ -200,6 +216,7 @@ func TestAffinity_DrainingBackendKeepsItsSessionsAndGetsNoNew(t *testing.T) {
 	if get(s.p, field, value); s.attempts() != "a" {
 		t.Error("the session was moved")
 	}
+
 	for range 50 {
 		get(s.p)
 	}
@@ -210,7 +227,7 @@ func TestAffinity_DrainingBackendKeepsItsSessionsAndGetsNoNew(t *testing.T) {
 
 func TestAffinity_SparesKeepNoSession(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, nil, cookies...)
+	s := newScripted(t, Options{}, nil, cookies...)
 	set := named("a", "b")
 	set[1].Priority = 1
 	s.p.Update(set)
@@ -222,16 +239,19 @@ func TestAffinity_SparesKeepNoSession(t *testing.T) {
 
 func TestAffinity_StrictIsItsEndpointOrNothing(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a", "b"}, "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true", "LB_START_HOLD=0")
+	s := newScripted(t, Options{}, []string{"a", "b"}, "LB_SESSION_AFFINITY=cookie", "LB_AFFINITY_STRICT=true",
+		"LB_START_HOLD=0")
 	field, value := session(t, s.p, "a")
-	s.play = func(name string, _ *http.Request, _ *h1.Call) (*http.Response, error) { return nil, noAnswer() }
+	s.respond = func(name string, _ *http.Request, _ *wire.Call) (*http.Response, error) { return nil, noAnswer() }
 	if w := get(s.p, field, value); s.attempts() != "a" || w.Code != 502 {
 		t.Error(w.Code)
 	}
-	s.play = func(string, *http.Request, *h1.Call) (*http.Response, error) { return nil, refused() }
+
+	s.respond = func(string, *http.Request, *wire.Call) (*http.Response, error) { return nil, refused() }
 	if w := get(s.p, field, value); strings.Trim(s.attempts(), "a") != "" || w.Code != 503 {
 		t.Error(w.Code)
 	}
+
 	field, value = session(t, s.p, "gone")
 	w := get(s.p, field, value)
 	if s.attempts() != "" || w.Code != 503 || !strings.Contains(w.Header().Get("Set-Cookie"), "Max-Age=0") {
@@ -242,8 +262,8 @@ func TestAffinity_StrictIsItsEndpointOrNothing(t *testing.T) {
 func TestRetry_NothingSentIsFreeForAnyMethod(t *testing.T) {
 	t.Parallel()
 	for _, dead := range []string{"a", "ab"} {
-		s := newStage(t, Options{}, []string{"a", "b", "c"}, "LB_RETRIES=0", "LB_START_HOLD=0")
-		s.play = func(name string, _ *http.Request, _ *h1.Call) (*http.Response, error) {
+		s := newScripted(t, Options{}, []string{"a", "b", "c"}, "LB_RETRIES=0", "LB_START_HOLD=0")
+		s.respond = func(name string, _ *http.Request, _ *wire.Call) (*http.Response, error) {
 			if strings.Contains(dead, name) {
 				return nil, refused()
 			}
@@ -257,6 +277,7 @@ func TestRetry_NothingSentIsFreeForAnyMethod(t *testing.T) {
 				t.Fatalf("%s dead: %d", dead, w.Code)
 			}
 		}
+
 		answered := 0
 		for _, got := range s.sent {
 			if !strings.Contains(dead, got.backend) {
@@ -265,6 +286,7 @@ func TestRetry_NothingSentIsFreeForAnyMethod(t *testing.T) {
 				}
 			}
 		}
+
 		if answered != 500 {
 			t.Errorf("%d deliveries of 500", answered)
 		}
@@ -273,8 +295,9 @@ func TestRetry_NothingSentIsFreeForAnyMethod(t *testing.T) {
 
 func TestRetry_SentPOSTIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a", "b", "c"}, "LB_EJECT_ERRORS=0")
-	s.play = func(string, *http.Request, *h1.Call) (*http.Response, error) { return nil, noAnswer() }
+	s := newScripted(t, Options{}, []string{"a", "b", "c"}, "LB_EJECT_ERRORS=0")
+	s.respond = func(string, *http.Request, *wire.Call) (*http.Response, error) { return nil, noAnswer() }
+
 	post := func(fields ...string) (int, int) {
 		w := httptest.NewRecorder()
 		r := request("POST", "/", fields...)
@@ -285,11 +308,13 @@ func TestRetry_SentPOSTIsNotRepeated(t *testing.T) {
 	if code, n := post(); code != 502 || n != 1 {
 		t.Errorf("%d after %d deliveries", code, n)
 	}
+
 	if code, n := post("Idempotency-Key", "1"); code != 502 || n != 2 {
 		t.Errorf("vouched for: %d after %d deliveries", code, n)
 	}
-	s.play = func(string, *http.Request, *h1.Call) (*http.Response, error) {
-		return nil, &h1.Error{Outcome: h1.NotProcessed, Phase: h1.Head, Err: io.EOF}
+
+	s.respond = func(string, *http.Request, *wire.Call) (*http.Response, error) {
+		return nil, &wire.Error{Outcome: wire.NotProcessed, Phase: wire.Head, Err: io.EOF}
 	}
 	if code, n := post(); code != 502 || n != 2 {
 		t.Errorf("not processed: %d after %d deliveries", code, n)
@@ -298,9 +323,10 @@ func TestRetry_SentPOSTIsNotRepeated(t *testing.T) {
 
 func TestRetry_SecondDeliveryHasTheWholeBody(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a", "b"})
+	s := newScripted(t, Options{}, []string{"a", "b"})
 	first := true
-	s.play = func(_ string, _ *http.Request, c *h1.Call) (*http.Response, error) {
+
+	s.respond = func(_ string, _ *http.Request, c *wire.Call) (*http.Response, error) {
 		if first {
 			first = false
 			return nil, noAnswer()
@@ -311,7 +337,8 @@ func TestRetry_SecondDeliveryHasTheWholeBody(t *testing.T) {
 	r.Body, r.ContentLength = io.NopCloser(strings.NewReader("hello, world")), -1
 	w := httptest.NewRecorder()
 	s.p.ServeHTTP(w, r)
-	if len(s.sent) != 2 || s.sent[0].body != "hello, world" || s.sent[1].body != "hello, world" || s.sent[0].backend == s.sent[1].backend {
+	if len(s.sent) != 2 || s.sent[0].body != "hello, world" || s.sent[1].body != "hello, world" ||
+		s.sent[0].backend == s.sent[1].backend {
 		t.Errorf("%+v", s.sent)
 	}
 }
@@ -319,15 +346,17 @@ func TestRetry_SecondDeliveryHasTheWholeBody(t *testing.T) {
 func TestRetry_ByStatusOnlyWhereAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, Options{}, []string{"a", "b"}, "LB_RETRY_STATUS=503")
-		s.play = func(string, *http.Request, *h1.Call) (*http.Response, error) {
+		s := newScripted(t, Options{}, []string{"a", "b"}, "LB_RETRY_STATUS=503")
+		s.respond = func(string, *http.Request, *wire.Call) (*http.Response, error) {
 			return answer(503, "busy", "Retry-After", "30"), nil
 		}
 		began := time.Now()
 		w := get(s.p)
-		if took := time.Since(began); w.Code != 503 || w.Body.String() != "busy" || len(s.attempts()) != 2 || took != 2*time.Second {
+		if took := time.Since(began); w.Code != 503 || w.Body.String() != "busy" || len(s.attempts()) != 2 ||
+			took != 2*time.Second {
 			t.Errorf("%d after %v", w.Code, took)
 		}
+
 		w = httptest.NewRecorder()
 		if s.p.ServeHTTP(w, request("POST", "/")); len(s.attempts()) != 1 {
 			t.Error("a POST was repeated for its status")
@@ -338,12 +367,13 @@ func TestRetry_ByStatusOnlyWhereAsked(t *testing.T) {
 func TestRetry_BudgetEndsAStorm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, Options{}, []string{"a", "b", "c"}, "LB_EJECT_ERRORS=0", "LB_EJECT_RATE=0")
-		s.play = func(string, *http.Request, *h1.Call) (*http.Response, error) { return nil, noAnswer() }
+		s := newScripted(t, Options{}, []string{"a", "b", "c"}, "LB_EJECT_ERRORS=0", "LB_EJECT_RATE=0")
+		s.respond = func(string, *http.Request, *wire.Call) (*http.Response, error) { return nil, noAnswer() }
 		var all sync.WaitGroup
 		for range 1000 {
 			all.Go(func() { get(s.p) })
 		}
+
 		all.Wait()
 		if n := len(s.attempts()); n < 1290 || n > 1310 {
 			t.Errorf("%d attempts of 1000 requests", n)
@@ -351,17 +381,18 @@ func TestRetry_BudgetEndsAStorm(t *testing.T) {
 	})
 }
 
-// A response timeout tells a hung backend only when it answered nobody meanwhile.
+// A response timeout counts as a failure of the backend only if the backend
+// answered no other request meanwhile.
 func TestTimeout_SlowRequestIsNotAHungBackend(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, Options{}, []string{"a", "b"})
-		late := func(c *h1.Call) (*http.Response, error) {
+		s := newScripted(t, Options{}, []string{"a", "b"})
+		late := func(c *wire.Call) (*http.Response, error) {
 			c.Written = time.Now()
 			time.Sleep(c.ResponseTimeout)
-			return nil, &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Head, Timeout: true, Err: errors.New("timeout")}
+			return nil, &wire.Error{Outcome: wire.NoAnswer, Phase: wire.Head, Timeout: true, Err: errors.New("timeout")}
 		}
-		s.play = func(_ string, r *http.Request, c *h1.Call) (*http.Response, error) {
+		s.respond = func(_ string, r *http.Request, c *wire.Call) (*http.Response, error) {
 			if r.URL.Path == "/slow" {
 				return late(c)
 			}
@@ -374,11 +405,13 @@ func TestTimeout_SlowRequestIsNotAHungBackend(t *testing.T) {
 		for range 50 {
 			get(s.p)
 		}
+
 		slow.Wait()
 		n := strings.Count(s.attempts(), "") - 1 - 50
 		if w.Code != 504 || n != 1 || stateOf(t, s.p, "a").Failures+stateOf(t, s.p, "b").Failures != 0 {
-			t.Errorf("%d after %d attempts, %+v", w.Code, n, s.p.Endpoints())
+			t.Errorf("%d after %d attempts, %+v", w.Code, n, s.p.Backends())
 		}
+
 		w = httptest.NewRecorder()
 		s.p.ServeHTTP(w, request("GET", "/slow"))
 		if n := len(s.attempts()); w.Code != 504 || n != 2 {
@@ -387,32 +420,38 @@ func TestTimeout_SlowRequestIsNotAHungBackend(t *testing.T) {
 	})
 }
 
-// What an attempt carries stays with it: a token for one backend never goes to another.
+// What an attempt carries stays with it: a token for one backend never goes to
+// another.
 func TestAttempt_OverlaysDoNotLeak(t *testing.T) {
 	t.Parallel()
-	secret := discovery.Backend{Name: "secret", Address: "10.0.0.1:443", Host: "secret.run.app", TLS: true, Run: true, Audience: "https://secret", Weight: 1}
+	secret := discovery.Backend{Name: "secret", Address: "10.0.0.1:443", Host: "secret.run.app", TLS: true, Run: true,
+		Audience: "https://secret", Weight: 1}
+
 	plain := discovery.Backend{Name: "plain", Address: "10.0.0.2:80", Host: "plain", Weight: 1}
 	for _, first := range []string{"secret", "plain"} {
-		s := newStage(t, Options{Tokens: oneToken{}}, nil)
+		s := newScripted(t, Options{Tokens: forAll(oneToken{})}, nil)
 		s.p.Update([]discovery.Backend{plain, secret})
-		s.play = func(name string, _ *http.Request, _ *h1.Call) (*http.Response, error) {
+		s.respond = func(name string, _ *http.Request, _ *wire.Call) (*http.Response, error) {
 			if name == first {
 				return nil, noAnswer()
 			}
 			return answer(200, ""), nil
 		}
+
 		for s.attempts(); len(s.sent) != 2; s.attempts() {
 			get(s.p)
 			if len(s.sent) == 2 {
 				break
 			}
 		}
+
 		for _, got := range s.sent {
 			fields := fmt.Sprint(got.fields)
 			if got.backend == "plain" && (strings.Contains(fields, "token") || got.host != "") {
 				t.Errorf("plain got %s as %q", fields, got.host)
 			}
-			if got.backend == "secret" && (!strings.Contains(fields, "token-for-https://secret") || got.host != "secret.run.app") {
+			if got.backend == "secret" && (!strings.Contains(fields, "token-for-https://secret") ||
+				got.host != "secret.run.app") {
 				t.Errorf("secret got %s as %q", fields, got.host)
 			}
 		}
@@ -421,11 +460,12 @@ func TestAttempt_OverlaysDoNotLeak(t *testing.T) {
 
 func TestFail_TellsStatusAndRequestIDAndNothingElse(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a"}, "LB_START_HOLD=0")
-	s.play = func(string, *http.Request, *h1.Call) (*http.Response, error) { return nil, refused() }
+	s := newScripted(t, Options{}, []string{"a"}, "LB_START_HOLD=0")
+	s.respond = func(string, *http.Request, *wire.Call) (*http.Response, error) { return nil, refused() }
 	w := get(s.p)
 	id := w.Header().Get("X-Request-Id")
-	if w.Code != 503 || w.Body.String() != "503 Service Unavailable\nrequest id: "+id+"\n" || len(id) != 32 || w.Header().Get("Cache-Control") != "no-store" {
+	if w.Code != 503 || w.Body.String() != "503 Service Unavailable\nrequest id: "+id+"\n" || len(id) != 32 ||
+		w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 }
@@ -434,21 +474,24 @@ func TestStart_RequestsWaitFiveSecondsForTheFirstBackends(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := testProxy(t, Options{}, func(string) upstreamFunc {
-			return func(*http.Request, *h1.Call) (*http.Response, error) { return answer(200, ""), nil }
+			return func(*http.Request, *wire.Call) (*http.Response, error) { return answer(200, ""), nil }
 		})
 		began := time.Now()
 		if w := get(p); w.Code != 503 || time.Since(began) != 5*time.Second {
 			t.Errorf("%d after %v", w.Code, time.Since(began))
 		}
-		p.cfg.Service.RequestTimeout = time.Second
+
+		p.routing.only.RequestTimeout = time.Second
 		if w := get(p); w.Code != 504 || time.Since(began) != 6*time.Second {
 			t.Errorf("with a deadline of its own %d after %v", w.Code, time.Since(began))
 		}
-		p.cfg.Service.RequestTimeout = 0
+
+		p.routing.only.RequestTimeout = 0
 		time.AfterFunc(2*time.Second, func() { p.Update(named("a")) })
 		if w := get(p); w.Code != 200 {
 			t.Error(w.Code)
 		}
+
 		p.Update(nil)
 		if w := get(p); w.Code != 503 {
 			t.Errorf("with no backend %d", w.Code)
@@ -460,10 +503,11 @@ func TestStart_RequestsWaitFiveSecondsForTheFirstBackends(t *testing.T) {
 
 func TestRelay_TrailersInterimAndCutAnswers(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a"})
+	s := newScripted(t, Options{}, []string{"a"})
 	server := httptest.NewServer(s.p)
 	defer server.Close()
-	s.play = func(_ string, r *http.Request, c *h1.Call) (*http.Response, error) {
+
+	s.respond = func(_ string, r *http.Request, c *wire.Call) (*http.Response, error) {
 		c.Informational(103, http.Header{"Link": {"</x.css>"}})
 		resp := answer(200, "hello", "X-End", "1")
 		if r.URL.Path == "/cut" {
@@ -471,6 +515,7 @@ func TestRelay_TrailersInterimAndCutAnswers(t *testing.T) {
 			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader("half"), brokenReader{}))
 			return resp, nil
 		}
+
 		resp.ContentLength = -1
 		resp.Trailer = http.Header{"X-Sum": {"5"}, "X-Unannounced": {"6"}}
 		return resp, nil
@@ -484,6 +529,7 @@ func TestRelay_TrailersInterimAndCutAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	body, err := io.ReadAll(resp.Body)
 	if string(body) != "hello" || err != nil || resp.Header.Get("Link") != "" || resp.Header.Get("X-End") != "1" {
 		t.Errorf("%q %v %v", body, err, resp.Header)
@@ -491,9 +537,11 @@ func TestRelay_TrailersInterimAndCutAnswers(t *testing.T) {
 	if hints.Get("Link") != "</x.css>" {
 		t.Errorf("interim response %v", hints)
 	}
+
 	if resp.Trailer.Get("X-Sum") != "5" || resp.Trailer.Get("X-Unannounced") != "6" {
 		t.Errorf("trailers %v", resp.Trailer)
 	}
+
 	resp, err = server.Client().Get(server.URL + "/cut")
 	if err == nil {
 		body, err = io.ReadAll(resp.Body)
@@ -506,8 +554,8 @@ func TestRelay_TrailersInterimAndCutAnswers(t *testing.T) {
 // Over our own server.
 func TestRelay_AnAnswerThatBreaksBeforeAnyOfItLeftIsAnError(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a"}, "LB_SESSION_AFFINITY=cookie")
-	s.play = func(_ string, _ *http.Request, c *h1.Call) (*http.Response, error) {
+	s := newScripted(t, Options{}, []string{"a", "b"}, "LB_SESSION_AFFINITY=cookie")
+	s.respond = func(_ string, _ *http.Request, c *wire.Call) (*http.Response, error) {
 		resp := answer(200, "", "X-End", "1")
 		resp.ContentLength, resp.Body = 10, io.NopCloser(brokenReader{})
 		return resp, nil
@@ -519,8 +567,10 @@ func TestRelay_AnAnswerThatBreaksBeforeAnyOfItLeftIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	body, err := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusBadGateway || !strings.HasPrefix(string(body), "502 Bad Gateway\nrequest id: ") || err != nil {
+	if resp.StatusCode != http.StatusBadGateway || !strings.HasPrefix(string(body), "502 Bad Gateway\nrequest id: ") ||
+		err != nil {
 		t.Errorf("%d %q %v", resp.StatusCode, body, err)
 	}
 	if resp.Header.Get("X-End") != "" || resp.Header.Get("Set-Cookie") != "" {
@@ -532,21 +582,24 @@ func TestRelay_AnAnswerThatBreaksBeforeAnyOfItLeftIsAnError(t *testing.T) {
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) {
-	return 0, &h1.Error{Outcome: h1.Broken, Phase: h1.Body, Err: io.ErrUnexpectedEOF}
+	return 0, &wire.Error{Outcome: wire.Broken, Phase: wire.Body, Err: io.ErrUnexpectedEOF}
 }
 
 func TestTunnel_CarriesBothWaysAndEndsWith1001(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Options{}, []string{"a"})
+	s := newScripted(t, Options{}, []string{"a"})
 	server := httptest.NewServer(s.p)
 	defer server.Close()
 	ours, theirs := net.Pipe()
-	s.play = func(_ string, _ *http.Request, c *h1.Call) (*http.Response, error) {
+
+	s.respond = func(_ string, _ *http.Request, c *wire.Call) (*http.Response, error) {
 		if !c.Upgrade {
 			t.Error("no upgrade was asked for")
 		}
+
 		resp := answer(101, "", "Sec-Websocket-Accept", "x")
 		resp.Body = ours
+
 		return resp, nil
 	}
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -555,13 +608,15 @@ func TestTunnel_CarriesBothWaysAndEndsWith1001(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	early := frame(1, true, []byte("early"))
+	early := []byte("\x81\x85\x00\x00\x00\x00early") // a text frame, masked with zeros
 	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"+string(early))
 	in := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(in, nil)
-	if err != nil || resp.StatusCode != 101 || resp.Header.Get("Upgrade") != "websocket" || resp.Header.Get("Sec-Websocket-Accept") != "x" {
+	if err != nil || resp.StatusCode != 101 || resp.Header.Get("Upgrade") != "websocket" ||
+		resp.Header.Get("Sec-Websocket-Accept") != "x" {
 		t.Fatal(resp, err)
 	}
+
 	read := func(from io.Reader, want []byte) {
 		t.Helper()
 		got := make([]byte, len(want))
@@ -570,55 +625,14 @@ func TestTunnel_CarriesBothWaysAndEndsWith1001(t *testing.T) {
 		}
 	}
 	read(theirs, early)
-	hello := frame(1, false, []byte("hello"))
+	hello := []byte("\x81\x05hello")
 	go theirs.Write(hello)
 	read(in, hello)
 	if requests, tunnels := s.p.Active(); requests != 0 || tunnels != 1 {
 		t.Errorf("%d requests, %d tunnels", requests, tunnels)
 	}
-	go s.p.EndTunnels()
-	read(in, goneDown)
-	read(theirs, goneUp)
-}
 
-// leaver is a writer of HTTP/2 whose client leaves when an interim response is on its way. The server has not written it
-// when WriteHeader returns: nobody may touch the map any more.
-type leaver struct {
-	header http.Header
-	leave  func()
-	shown  http.Header // the map as it was then
-}
-
-func (l *leaver) Header() http.Header { return l.header }
-func (l *leaver) WriteHeader(status int) {
-	if status == http.StatusEarlyHints {
-		l.shown = l.header.Clone()
-		l.leave()
-	}
-}
-func (l *leaver) Write(p []byte) (int, error) { return len(p), nil }
-
-func TestRelay_AnInterimResponseIsLeftToTheServerWhenItsClientIsGone(t *testing.T) {
-	t.Parallel()
-	p := testProxy(t, Options{}, func(string) upstreamFunc {
-		return func(_ *http.Request, c *h1.Call) (*http.Response, error) {
-			hints := http.Header{"Link": {"</a>"}}
-			c.Informational(http.StatusEarlyHints, hints)
-			hints["Link"][0] = "lent to another" // the transport goes on to use its memory
-			return &http.Response{StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, Body: emptyBody{}, Header: http.Header{"Content-Type": {"text/plain"}}}, nil
-		}
-	})
-	p.Update(named("a"))
-	r := request("GET", "/")
-	ctx, cancel := context.WithCancel(t.Context())
-	r = r.WithContext(ctx)
-	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
-	w := &leaver{header: make(http.Header), leave: cancel}
-	func() {
-		defer func() { _ = recover() }() // it may give up
-		p.ServeHTTP(w, r)
-	}()
-	if w.shown.Get("Link") != "</a>" || !reflect.DeepEqual(w.header, w.shown) {
-		t.Errorf("%v became %v", w.shown, w.header)
-	}
+	go s.p.tunnels.End()
+	read(in, []byte{0x88, 2, 0x03, 0xe9}) // 1001, going away
+	read(theirs, []byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9})
 }

@@ -2,113 +2,92 @@ package proxy
 
 import (
 	"net/http"
-	"strings"
+
+	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/proxy/affinity"
 )
 
-// readCookie takes our cookie out of the request and judges it. It reports whether the request is answered already:
-// a strict session whose backend is not published any more ends here.
-func (x *exchange) readCookie() bool {
-	a := x.p.service.affinity
-	if a == nil {
-		return false
-	}
-	x.ring, x.verdict = x.snap.ring, cookieNone
-	if fields := x.r.Header["Cookie"]; len(fields) > 0 {
-		rest, found := takeCookie(fields, a.cfg.CookieName, x.cookies[:0])
-		if len(rest) == 0 {
-			delete(x.r.Header, "Cookie")
+// takeCookies removes the affinity cookies of all services from the request. It
+// returns the values of the cookie of its own service.
+func (x *exchange) takeCookies() (found []string) {
+	own := &x.service.Config().Affinity
+	for _, name := range x.p.routing.sessions {
+		if own.Cookie && name == own.CookieName {
+			found = affinity.TakeFrom(x.r.Header, name, x.cookies[:0])
 		} else {
-			x.r.Header["Cookie"] = rest
+			affinity.TakeFrom(x.r.Header, name, nil)
 		}
-		x.judge(a, found)
 	}
-	if a.cfg.Strict && x.verdict == cookieUnknown {
-		return x.fail(ending{http.StatusServiceUnavailable, "us", "pick"}, errStrict)
-	}
-	return false
+
+	return found
 }
 
-// judge takes the first of the request's cookies that is valid; browsers may send several of one name.
-func (x *exchange) judge(a *affinity, found []string) {
-	for _, value := range found {
-		b, verdict := a.verify(x.ring, value, x.record.Start)
-		x.verdict = verdict
-		if verdict != cookieValid {
-			continue
-		}
-		x.binding = b
-		e := x.snap.bound(b.key, b.id)
-		if e == nil {
-			x.verdict = cookieUnknown
-			continue
-		}
-		x.bound = e.ep
-		return
-	}
-}
-
-// bind sets the cookie that binds the session to the endpoint that answered, if the client does not have it already.
-// Errors bind nobody, and a response that carries the cookie is private to its client.
-func (x *exchange) bind(ep *endpoint, status int, from, h http.Header) {
-	a := x.p.service.affinity
-	if a == nil {
-		return
-	}
-	if x.verdict == cookieValid && (x.bound == nil || x.bound.name != ep.name) {
-		x.verdict = cookieMoved
-	}
-	issued := x.record.Start.Unix()
-	if x.verdict == cookieValid {
-		if !a.stale(x.binding, x.record.Start) {
-			return
-		}
-		issued = x.binding.issued
+// issueCookie sets the cookie that binds the session to the endpoint that
+// answered, unless the client has it already. Errors set no cookie. A response
+// with the cookie must not be stored by shared caches.
+func (x *exchange) issueCookie(status int, from, h http.Header) {
+	x.claim.Session.Answered(x.place.Endpoint)
+	theirs, carrier := x.carry(from["Set-Cookie"])
+	if len(theirs) < len(from["Set-Cookie"]) {
+		h["Set-Cookie"] = theirs
 	}
 	if status >= 502 && status <= 504 || status == http.StatusNotModified {
 		return
 	}
-	line := a.setCookie(x.ring, ep.name, issued, x.record.Start, x.secure)
-	theirs := from["Set-Cookie"]
-	h["Set-Cookie"] = append(theirs[:len(theirs):len(theirs)], line)
-	keepPrivate(from["Cache-Control"], h)
-}
 
-// keepPrivate keeps shared caches from giving one client's cookie to another (RFC 9111 section 5.2.2.7).
-func keepPrivate(lines []string, h http.Header) {
-	for _, line := range lines {
-		for directive := range strings.SplitSeq(line, ",") {
-			name, _, _ := strings.Cut(strings.Trim(directive, " \t"), "=")
-			if strings.EqualFold(name, "private") || strings.EqualFold(name, "no-store") {
-				return
-			}
+	lines := theirs[:len(theirs):len(theirs)]
+	own := [...]string{
+		x.service.SetCookie(&x.claim, x.place.Endpoint, x.hop.Secure),
+		x.shareCookie(status),
+		carrier,
+	}
+	for _, line := range own {
+		if line != "" {
+			lines = append(lines, line)
 		}
 	}
-	h["Cache-Control"] = []string{privately(lines)}
-}
-
-// privately adds the directive to what the app said, without the directives that private contradicts.
-func privately(lines []string) string {
-	kept := []string{"private"}
-	for _, line := range lines {
-		for directive := range strings.SplitSeq(line, ",") {
-			directive = strings.Trim(directive, " \t")
-			name, _, _ := strings.Cut(directive, "=")
-			switch strings.ToLower(name) {
-			case "", "public", "s-maxage", "proxy-revalidate":
-				continue
-			}
-			kept = append(kept, directive)
-		}
+	if len(lines) == len(theirs) {
+		return
 	}
-	return strings.Join(kept, ", ")
+
+	h["Set-Cookie"] = lines
+	affinity.KeepPrivate(from, h)
+	if own[0] != "" && !x.hop.Secure && x.service.Config().Affinity.SameSite == config.SameSiteNone {
+		x.p.hintInsecure()
+	}
 }
 
-// lostSession is the Set-Cookie line of the one error that carries one: a strict session's backend is gone for good,
-// so the client must begin a new session.
-func (x *exchange) lostSession() string {
-	a := x.p.service.affinity
-	if a == nil || !a.cfg.Strict || x.verdict != cookieUnknown || x.cause != nil {
+// hintInsecure says once that browsers drop the cookie.
+func (p *Proxy) hintInsecure() {
+	if p.insecureHint.Load() || !p.insecureHint.CompareAndSwap(false, true) {
+		return
+	}
+	p.log.Warn("browsers drop the affinity cookie: LB_AFFINITY_SAMESITE=none makes it Secure, " +
+		"but a request came over http; where a proxy ends TLS, name it in LB_TRUSTED_PROXIES")
+}
+
+// hintForged says once that a cookie is another service's, or made up.
+// Instances with different secrets lose all sessions, and each for itself looks
+// healthy.
+func (p *Proxy) hintForged() {
+	if p.forgedHint.Load() || !p.forgedHint.CompareAndSwap(false, true) {
+		return
+	}
+	p.log.Info("an affinity cookie was not used, because no key of this service signed it; " +
+		"instances share sessions by the same LB_AFFINITY_SECRET and the same name of the service")
+}
+
+// shareCookie returns the Set-Cookie line with the number that was drawn for
+// the browser, or "" if none was drawn.
+func (x *exchange) shareCookie(status int) string {
+	c := x.p.routing.shareCookie
+	if c == nil || status >= http.StatusBadGateway {
 		return ""
 	}
-	return a.deleteCookie(x.secure)
+	number, drawn := x.asked.Drawn()
+	if !drawn {
+		return ""
+	}
+
+	return c.SetCookie(number, x.hop.Secure)
 }

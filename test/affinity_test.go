@@ -10,22 +10,26 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// affine is what every affinity test sets.
+// affine turns session affinity on. Every affinity test sets it.
 const affine = "LB_SESSION_AFFINITY=cookie"
+
+// spare is a second backend with weight 0, which gets no requests. Pillion sets
+// no affinity cookie until a second backend was published.
+const spare = ";http://127.0.0.1:1?name=spare&weight=0"
 
 // secret is a key that must never be printed.
 const secret = "correct-horse-battery-staple-7319"
 
-// session is a cookie as a browser keeps it, and the backend that set it off.
+// session is an affinity cookie, and the backend that it belongs to.
 type session struct {
 	Name, Value string
 	Backend     string
 }
 
-// Cookie is the session as a Cookie field's value.
+// Cookie returns the value of a Cookie field for the session.
 func (s session) Cookie() string { return s.Name + "=" + s.Value }
 
-// issued is our cookie in a response, nil without one.
+// issued returns Pillion's cookie in a response, or nil.
 func issued(a answer) *http.Cookie {
 	for _, c := range a.Cookies() {
 		if strings.HasPrefix(c.Name, "__lb_") {
@@ -35,7 +39,8 @@ func issued(a answer) *http.Cookie {
 	return nil
 }
 
-// newSession is a first request without a cookie.
+// newSession makes a request without a cookie and returns the session that it
+// gets.
 func newSession(t *testing.T, c *http.Client, url string) session {
 	t.Helper()
 	a := get(t, c, url)
@@ -43,10 +48,11 @@ func newSession(t *testing.T, c *http.Client, url string) session {
 	if cookie == nil {
 		t.Fatalf("a first answer (%d) without our cookie: %v", a.StatusCode, a.Header)
 	}
+
 	return session{Name: cookie.Name, Value: cookie.Value, Backend: a.Backend()}
 }
 
-// sessionOn begins sessions until one is on the named backend.
+// sessionOn starts sessions until one is on the named backend.
 func sessionOn(t *testing.T, c *http.Client, url, name string) session {
 	t.Helper()
 	for range 500 {
@@ -54,11 +60,13 @@ func sessionOn(t *testing.T, c *http.Client, url, name string) session {
 			return s
 		}
 	}
+
 	t.Fatalf("500 sessions and none on %s", name)
 	return session{}
 }
 
-// wantKept fails unless n requests with the cookie reach the session's backend and no cookie is set again.
+// wantKept fails unless n requests with the cookie reach the session's backend
+// and no cookie is set again.
 func wantKept(t *testing.T, c *http.Client, url string, s session, n int) {
 	t.Helper()
 	for i := range n {
@@ -87,7 +95,10 @@ func TestAffinity_FollowUpsOverHTTP2ReachTheSameBackend(t *testing.T) {
 	client := newH2CClient(t)
 	s := newSession(t, client, p.URL("/"))
 	wantKept(t, client, p.URL("/"), s, 50)
-	for range 20 { // HTTP/2 clients may split the field, one cookie in each (RFC 9113 section 8.2.3)
+
+	// HTTP/2 clients may split the field, one cookie in each (RFC 9113 section
+	// 8.2.3)
+	for range 20 {
 		a := get(t, client, p.URL("/"), "Cookie", "a=1", "Cookie", s.Cookie(), "Cookie", "b=2")
 		if a.Backend() != s.Backend {
 			t.Fatalf("a split Cookie field reached %q, want %q", a.Backend(), s.Backend)
@@ -147,13 +158,15 @@ func TestAffinity_HoldsWhenTheListGrowsAndIsReordered(t *testing.T) {
 	}
 }
 
-// wantReplaced fails unless a cookie is ignored: the answer is some backend's success and carries a new cookie.
+// wantReplaced fails unless an invalid cookie is ignored: a backend answers
+// with success, and the answer sets a new cookie.
 func wantReplaced(t *testing.T, c *http.Client, url, cookie string) {
 	t.Helper()
 	a := get(t, c, url, "Cookie", cookie)
 	if a.StatusCode != http.StatusOK || a.Backend() == "" {
 		t.Errorf("Cookie %q: %d from %q", cookie, a.StatusCode, a.Backend())
 	}
+
 	if issued(a) == nil {
 		t.Errorf("Cookie %q was answered without a new one", cookie)
 	}
@@ -173,18 +186,22 @@ func TestAffinity_BadCookiesAreReplacedNeverAnError(t *testing.T) {
 	for i := range s.Value { // cut at each length
 		values = append(values, s.Value[:i])
 	}
+
 	for _, v := range values {
 		wantReplaced(t, client, p.URL("/"), s.Name+"="+v)
 	}
+
 	wantKept(t, client, p.URL("/"), s, 1)
 }
 
-// One changed character makes another cookie, unless it only touched bits that base64 does not use: so each
-// position is tried with several characters, and one of them at least has to be refused.
+// A changed character makes the cookie invalid, unless it changes only bits
+// that base64 does not use. So each position is tried with several characters,
+// and at least one of them must be refused.
 func TestAffinity_AChangedCharacterIsAForgery(t *testing.T) {
 	t.Parallel()
 	p := pillion.Start(t, affine, "LB_AFFINITY_SECRET="+secret, backend.Backends(backend.StartMany(t, 2)...))
 	client := newClient(t)
+
 	s := newSession(t, client, p.URL("/"))
 	for i := range s.Value {
 		refused := false
@@ -196,6 +213,7 @@ func TestAffinity_AChangedCharacterIsAForgery(t *testing.T) {
 			wantStatus(t, a, http.StatusOK)
 			refused = refused || issued(a) != nil
 		}
+
 		if !refused {
 			t.Errorf("character %d of %q can be anything", i, s.Value)
 		}
@@ -207,6 +225,7 @@ func TestAffinity_ForeignCookiesAreReplaced(t *testing.T) {
 	servers := backend.Backends(backend.StartMany(t, 3)...)
 	name := "LB_AFFINITY_COOKIE=__lb_x"
 	ours := pillion.Start(t, affine, name, servers, "LB_AFFINITY_SECRET="+secret)
+
 	client := newClient(t)
 	for what, env := range map[string]string{
 		"another secret": "LB_AFFINITY_SECRET=another-secret-of-enough-bytes",
@@ -230,6 +249,7 @@ func TestAffinity_ServicesOfOtherNamesDoNotCollide(t *testing.T) {
 	if a.Name == b.Name {
 		t.Errorf("both services call their cookie %s", a.Name)
 	}
+
 	wantReplaced(t, client, blog.URL("/"), b.Name+"="+a.Value)
 }
 
@@ -249,6 +269,7 @@ func TestAffinity_KeysCanBeRotated(t *testing.T) {
 	before := pillion.Start(t, affine, servers, "LB_AFFINITY_SECRET="+secret)
 	during := pillion.Start(t, affine, servers, "LB_AFFINITY_SECRET="+fresh+";"+secret)
 	after := pillion.Start(t, affine, servers, "LB_AFFINITY_SECRET="+fresh)
+
 	client := newClient(t)
 	for range 5 {
 		old := newSession(t, client, before.URL("/"))
@@ -256,6 +277,7 @@ func TestAffinity_KeysCanBeRotated(t *testing.T) {
 		if a.Backend() != old.Backend {
 			t.Fatalf("the old key's session went to %q, want %q", a.Backend(), old.Backend)
 		}
+
 		wantReplaced(t, client, after.URL("/"), old.Cookie())
 		wantKept(t, client, after.URL("/"), newSession(t, client, during.URL("/")), 10)
 	}
@@ -270,12 +292,14 @@ func TestAffinity_ADeadBackendsSessionMovesOnceAndStays(t *testing.T) {
 	for _, s := range servers[1:] {
 		kept[s.Name] = sessionOn(t, client, p.URL("/"), s.Name)
 	}
+
 	servers[0].Close()
 	a := get(t, client, p.URL("/"), "Cookie", moved.Cookie())
 	cookie := issued(a)
 	if a.StatusCode != http.StatusOK || a.Backend() == "one" || cookie == nil {
 		t.Fatalf("after the backend's death: %d from %q with the cookie %v", a.StatusCode, a.Backend(), cookie)
 	}
+
 	wantKept(t, client, p.URL("/"), session{cookie.Name, cookie.Value, a.Backend()}, 50)
 	for _, s := range kept {
 		wantKept(t, client, p.URL("/"), s, 10)
@@ -296,6 +320,7 @@ func TestAffinity_AMovedSessionStaysWhenItsFirstBackendReturns(t *testing.T) {
 	if a.StatusCode != http.StatusOK || cookie == nil {
 		t.Fatalf("after the kill: %d with the cookie %v", a.StatusCode, cookie)
 	}
+
 	backend.StartWorker(t, "one", one.Address)
 	await.Until(t, "the restarted backend gets new sessions", func() bool {
 		return get(t, client, p.URL("/")).Backend() == "one"

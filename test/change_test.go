@@ -12,13 +12,15 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// list is a value of the attribute with the given servers.
+// list returns a value of the attribute that names the servers.
 func list(servers ...*backend.Server) string {
 	return strings.TrimPrefix(backend.Backends(servers...), "LB_BACKENDS=")
 }
 
-// Load with sessions, over both protocols, while backends come and go a hundred times; no request may fail, and the
-// race detector, which every test of this package has on when it is on at all, must stay silent.
+// Clients with sessions make requests over both versions of HTTP, while
+// backends are added and removed a hundred times. No request may fail. With
+// -race, the program runs under the race detector too, which must report
+// nothing.
 func TestChange_BackendsComeAndGoUnderLoad(t *testing.T) {
 	t.Parallel()
 	servers := backend.StartMany(t, 7)
@@ -26,6 +28,7 @@ func TestChange_BackendsComeAndGoUnderLoad(t *testing.T) {
 	p := pillion.Start(t, affine, "GCE_METADATA_HOST="+lists.Host)
 	stop := make(chan struct{})
 	var workers sync.WaitGroup
+
 	failures, served := new(await.Values[string]), new(tally)
 	for i := range 12 {
 		client := newClient(t)
@@ -34,11 +37,13 @@ func TestChange_BackendsComeAndGoUnderLoad(t *testing.T) {
 		}
 		workers.Go(func() { browse(client, p.URL("/"), i%2 == 0, stop, failures, served) })
 	}
+
 	for i := range 100 {
 		n := served.Of("")
 		lists.Set(list(servers[i%7], servers[(i+1)%7], servers[(i+3)%7]))
 		await.Until(t, "twenty more requests are served", func() bool { return served.Of("") >= n+20 || failures.Len() > 0 })
 	}
+
 	close(stop)
 	workers.Wait()
 	if all := failures.All(); len(all) > 0 {
@@ -46,8 +51,10 @@ func TestChange_BackendsComeAndGoUnderLoad(t *testing.T) {
 	}
 }
 
-// browse sends GETs until stop, each third without a cookie so that sessions begin all the time.
-func browse(c *http.Client, url string, post bool, stop <-chan struct{}, failures *await.Values[string], served *tally) {
+// browse sends GETs until stop is closed. Every third has no cookie, so that
+// new sessions begin all the time.
+func browse(c *http.Client, url string, post bool, stop <-chan struct{}, failures *await.Values[string],
+	served *tally) {
 	cookie := ""
 	for i := 0; ; i++ {
 		select {
@@ -55,19 +62,23 @@ func browse(c *http.Client, url string, post bool, stop <-chan struct{}, failure
 			return
 		default:
 		}
+
 		method, body := http.MethodGet, ""
 		if post {
 			method, body = http.MethodPost, fmt.Sprint(i)
 		}
+
 		r, _ := http.NewRequest(method, url, strings.NewReader(body))
 		if cookie != "" && i%3 != 0 {
 			r.Header.Set("Cookie", cookie)
 		}
+
 		a, err := exchange(c, r)
 		if err != nil || a.StatusCode != http.StatusOK {
 			failures.Add(fmt.Sprint(method, " ", err, " ", a.Response))
 			return
 		}
+
 		served.Add("")
 		if set := issued(a); set != nil {
 			cookie = set.Name + "=" + set.Value
@@ -88,9 +99,11 @@ func TestChange_TrafficFollowsTheAttribute(t *testing.T) {
 	for range 50 {
 		wantStatus(t, get(t, client, p.URL("/")), http.StatusOK)
 	}
+
 	if s[0].Hits() != hits {
 		t.Error("the backend that left still gets requests")
 	}
+
 	wantKept(t, client, p.URL("/"), kept, 20)
 }
 
@@ -106,6 +119,7 @@ func TestChange_ABadValueIsRefusedAsAWhole(t *testing.T) {
 	if a := get(t, client, p.URL("/")); a.Backend() != "one" {
 		t.Errorf("after a bad value: %d from %q", a.StatusCode, a.Backend())
 	}
+
 	lists.Set(list(s[2]))
 	await.Until(t, "the next good value is used", func() bool { return get(t, client, p.URL("/")).Backend() == "three" })
 }

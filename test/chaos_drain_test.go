@@ -14,10 +14,12 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/wire"
 )
 
-// killTime is when platforms kill what has not ended after SIGTERM, with half a second left.
+// killTime is half a second less than the time after SIGTERM at which platforms
+// kill a process.
 const killTime = 9500 * time.Millisecond
 
-// gone fails the test unless the process ends with 0 in time, and returns how long it took.
+// gone fails the test unless the process exits with 0 within killTime. It
+// returns how long the exit took.
 func gone(t *testing.T, p *binary.Process, told time.Time) time.Duration {
 	t.Helper()
 	code := p.Wait(await.Limit)
@@ -25,10 +27,11 @@ func gone(t *testing.T, p *binary.Process, told time.Time) time.Duration {
 	if code != 0 || took > killTime {
 		t.Errorf("exit code %d after %v", code, took)
 	}
+
 	return took
 }
 
-// cut is what the last log line says was cut.
+// cut returns the numbers of cut requests and tunnels in the last log line.
 func cut(p *binary.Process) (requests, tunnels float64) {
 	for _, l := range p.Lines() {
 		if l.String("message") == "stopped" {
@@ -39,7 +42,7 @@ func cut(p *binary.Process) (requests, tunnels float64) {
 	return requests, tunnels
 }
 
-// openSocket opens a WebSocket that has said something in both directions.
+// openSocket opens a WebSocket and exchanges a message in both directions.
 func openSocket(t *testing.T, address string) *wire.Conn {
 	t.Helper()
 	c := wire.Dial(t, address)
@@ -47,16 +50,19 @@ func openSocket(t *testing.T, address string) *wire.Conn {
 	if head := c.Head(); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
 		t.Fatalf("the handshake got %q", head)
 	}
+
 	c.Send(text("x", true))
 	c.Expect(text("x", true))
 	return c
 }
 
-// deliberate is a backend that echoes WebSockets and takes its time for every other request.
+// deliberate starts a backend that echoes WebSocket messages, and answers every
+// other request after a wait.
 func deliberate(t *testing.T, wait time.Duration) *backend.Raw {
 	t.Helper()
 	var b *backend.Raw
 	ready := make(chan struct{})
+
 	b = backend.StartRaw(t, "one", func(c *backend.Conn) {
 		<-ready
 		for {
@@ -64,11 +70,13 @@ func deliberate(t *testing.T, wait time.Duration) *backend.Raw {
 			if err != nil {
 				return
 			}
+
 			if len(r.Fields("Upgrade")) > 0 {
 				_, _ = io.WriteString(c, switching(r))
 				_, _ = io.Copy(c, c.In)
 				return
 			}
+
 			b.Requests.Add(r)
 			if !passes(t, wait) {
 				return
@@ -79,10 +87,11 @@ func deliberate(t *testing.T, wait time.Duration) *backend.Raw {
 		}
 	})
 	close(ready)
+
 	return b
 }
 
-// passes waits, and reports false when the test ends before that.
+// passes waits for a time, and reports false if the test ends before.
 func passes(t *testing.T, wait time.Duration) bool {
 	select {
 	case <-time.After(wait):
@@ -102,6 +111,7 @@ func askAtOnce(address string, n int) <-chan reply {
 			replies <- c.Call(question{Method: http.MethodGet, Target: "/", Number: fmt.Sprint(i)})
 		}()
 	}
+
 	return replies
 }
 
@@ -123,9 +133,11 @@ func TestChaos_SIGTERMCompletesAHundredRequestsAndEndsWebSockets(t *testing.T) {
 					t.Errorf("%v", r)
 				}
 			}
+
 			if rest, _ := socket.Rest(); !strings.HasPrefix(rest, "\x88") || len(rest) < 4 || rest[2:4] != "\x03\xe9" {
 				t.Errorf("the WebSocket ended with %q, want a close frame of 1001", rest)
 			}
+
 			took := gone(t, p, told)
 			requests, tunnels := cut(p)
 			t.Logf("gone after %v; %v requests and %v tunnels cut", took, requests, tunnels)
@@ -148,12 +160,14 @@ func TestChaos_SIGTERMCutsWhatTakesAMinuteAndSaysSo(t *testing.T) {
 	if rest, _ := socket.Rest(); !strings.HasPrefix(rest, "\x88") || len(rest) < 4 || rest[2:4] != "\x03\xe9" {
 		t.Errorf("the WebSocket ended with %q, want a close frame of 1001", rest)
 	}
+
 	took := gone(t, p, told)
 	for range 2 {
 		if r := soon(t, "the end of a request", replies); r.OK() {
 			t.Errorf("an answer that nobody gave: %v", r)
 		}
 	}
+
 	requests, tunnels := cut(p)
 	t.Logf("gone after %v; %v requests and %v tunnels cut", took, requests, tunnels)
 	if requests != 2 || tunnels != 0 {
@@ -161,20 +175,22 @@ func TestChaos_SIGTERMCutsWhatTakesAMinuteAndSaysSo(t *testing.T) {
 	}
 }
 
-// An app goes on calling after the platform told both containers to go. Its connection stays open over its pauses, which
-// is what keeps its neighbour.
+// An app goes on calling after the platform told both containers to go. Its
+// connection stays open over its pauses, which is what keeps its neighbour.
 func TestChaos_AnEgressServesAnAppThatPauses(t *testing.T) {
 	t.Parallel()
 	b := backend.Start(t, "one", nil)
 	p := pillion.Start(t, "LB_ROLE=egress", "LB_DRAIN_DELAY=3s", backend.Backends(b))
 	app := &asker{address: p.Address}
 	defer app.Close()
+
 	again := func(when string) {
 		t.Helper()
 		open := app.conn
 		if r := app.Call(question{Method: http.MethodGet, Target: "/", Number: "1"}); !r.OK() {
 			t.Errorf("%s: %v", when, r)
 		}
+
 		if open != nil && app.conn != open {
 			t.Errorf("%s the connection was closed", when)
 		}
@@ -190,6 +206,7 @@ func TestChaos_AnEgressServesAnAppThatPauses(t *testing.T) {
 	if r := other.Call(question{Method: http.MethodGet, Target: "/", Number: "2"}); !r.OK() {
 		t.Errorf("on a new connection: %v", r)
 	}
+
 	other.Close()
 	app.Close()
 	left := time.Now()
@@ -200,12 +217,14 @@ func TestChaos_AnEgressServesAnAppThatPauses(t *testing.T) {
 	}
 }
 
-// An app that opens a connection for each call keeps its neighbour as well, however short its calls are.
+// An app that opens a connection for each call keeps its neighbour as well,
+// however short its calls are.
 func TestChaos_AnEgressServesAnAppThatCallsShortly(t *testing.T) {
 	t.Parallel()
 	p := pillion.Start(t, "LB_ROLE=egress", backend.Backends(backend.Start(t, "one", nil)))
 	told := time.Now()
 	p.Signal(terminate)
+
 	for i := range 5 {
 		passes(t, 600*time.Millisecond) // the app's pause
 		app := &asker{address: p.Address}
@@ -214,6 +233,7 @@ func TestChaos_AnEgressServesAnAppThatCallsShortly(t *testing.T) {
 		}
 		app.Close()
 	}
+
 	gone(t, p, told)
 }
 
@@ -228,6 +248,7 @@ func TestChaos_AnEgressLeavesInTimeWhenTheAppStays(t *testing.T) {
 	if rest, _ := app.Rest(); rest != "" {
 		t.Errorf("the idle connection ended with %q", rest)
 	}
+
 	t.Logf("gone after %v", gone(t, p, told))
 }
 
@@ -250,6 +271,7 @@ func TestChaos_SIGTERMCompletesRequestsOverHTTP2(t *testing.T) {
 	b := deliberate(t, 3*time.Second)
 	p := pillion.Start(t, b.Environment(), "LB_DRAIN_DELAY=3s")
 	client := newH2CClient(t)
+
 	failures := make(chan error, n)
 	for range n {
 		go func() {
@@ -261,6 +283,7 @@ func TestChaos_SIGTERMCompletesRequestsOverHTTP2(t *testing.T) {
 			failures <- err
 		}()
 	}
+
 	await.Until(t, "all requests have arrived", func() bool { return b.Requests.Len() == n })
 	told := time.Now()
 	p.Signal(terminate)
@@ -269,10 +292,12 @@ func TestChaos_SIGTERMCompletesRequestsOverHTTP2(t *testing.T) {
 			t.Error(err)
 		}
 	}
+
 	t.Logf("gone after %v", gone(t, p, told))
 }
 
-// A WebSocket that never falls silent gets its close frame too, between two frames and never in one.
+// A WebSocket that sends all the time gets its close frame too, between two
+// frames and never inside one.
 func TestChaos_SIGTERMEndsABusyWebSocketAtABorder(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"small messages": 999, "large messages": 60_000} {
@@ -284,6 +309,7 @@ func TestChaos_SIGTERMEndsABusyWebSocketAtABorder(t *testing.T) {
 				if err != nil {
 					return
 				}
+
 				_, _ = io.WriteString(c, switching(r))
 				for err == nil {
 					_, err = io.WriteString(c, frame)
@@ -296,17 +322,20 @@ func TestChaos_SIGTERMEndsABusyWebSocketAtABorder(t *testing.T) {
 			c.Expect(frame)
 			told := time.Now()
 			p.Signal(terminate)
+
 			for {
 				head := make([]byte, 4)
 				if _, err := io.ReadFull(c.In, head); err != nil {
 					t.Fatalf("the tunnel ended without a close frame: %v", err)
 				}
+
 				if head[0] == 0x88 {
 					if head[1] != 2 || head[2] != 0x03 || head[3] != 0xe9 {
 						t.Errorf("the close frame begins with %x", head)
 					}
 					break
 				}
+
 				if string(head) != frame[:4] {
 					t.Fatalf("a frame begins with %x", head)
 				}
@@ -314,6 +343,7 @@ func TestChaos_SIGTERMEndsABusyWebSocketAtABorder(t *testing.T) {
 					t.Fatalf("the tunnel ended %d bytes into a message of %d: %v", n, size, err)
 				}
 			}
+
 			t.Logf("gone after %v", gone(t, p, told))
 		})
 	}

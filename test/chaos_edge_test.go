@@ -23,18 +23,21 @@ func TestChaos_AnUploadToAHungBackendEndsOverHTTP2(t *testing.T) {
 	wantHungUploadsEnd(t, "LB_PROTOCOL=h2c")
 }
 
-// wantHungUploadsEnd fails unless a backend that stops reading in the middle of an upload holds the request no longer
-// than the stall timeout, and is ejected for it.
+// wantHungUploadsEnd fails unless a backend that stops reading in the middle of
+// an upload holds the request no longer than the stall timeout, and is ejected
+// for it.
 func wantHungUploadsEnd(t *testing.T, env ...string) {
 	t.Helper()
 	hung := backend.StartWorker(t, "hung", "127.0.0.1:0")
 	good := backend.Start(t, "good", nil)
-	p := pillion.Start(t, append(env, "LB_STALL_TIMEOUT=1s", "LB_RESPONSE_TIMEOUT=1s", "LB_EJECT_ERRORS=2", "LB_BACKENDS="+hung.Target()+";"+good.Target())...)
+	p := pillion.Start(t, append(env, "LB_STALL_TIMEOUT=1s", "LB_RESPONSE_TIMEOUT=1s", "LB_EJECT_ERRORS=2",
+		"LB_BACKENDS="+hung.Target()+";"+good.Target())...)
 	client := newClient(t)
 	await.Until(t, "the backend is used", func() bool { return get(t, client, p.URL("/")).Backend() == "hung" })
 	if err := hung.Stop(); err != nil {
 		t.Fatal(err)
 	}
+
 	body := strings.Repeat("x", 16<<20)
 	failed := 0
 	for i := 0; i < 30 && count(p, saying("backend ejected", "hung")) == 0; i++ {
@@ -48,6 +51,7 @@ func wantHungUploadsEnd(t *testing.T, env ...string) {
 			t.Errorf("status %d after %v", a.StatusCode, took)
 		}
 	}
+
 	if failed != 2 {
 		t.Errorf("%d uploads failed before the ejection, want 2", failed)
 	}
@@ -69,13 +73,15 @@ func TestChaos_AStuckAnswerEndsOverHTTP2(t *testing.T) {
 	}
 }
 
-// A TLS backend that accepts and says nothing costs its connect timeout once in a while, and no request.
+// A TLS backend that accepts connections and never sends anything fails no
+// request. Requests only sometimes wait for the connect timeout.
 func TestChaos_AHungHandshakeCostsNoRequest(t *testing.T) {
 	t.Parallel()
 	hangs := backend.StartRaw(t, "hangs", func(c *backend.Conn) { _, _ = io.Copy(io.Discard, c) })
 	good := backend.Start(t, "good", nil)
-	p := pillion.Start(t, "LB_CONNECT_TIMEOUT=500ms", "LB_BACKENDS="+backend.Target("https://"+hangs.Address, "hangs")+";"+good.Target())
-	c := (&crowd{address: p.Address, callers: 16, ask: mixed}).start(t)
+	p := pillion.Start(t, "LB_CONNECT_TIMEOUT=500ms",
+		"LB_BACKENDS="+backend.Target("https://"+hangs.Address, "hangs")+";"+good.Target())
+	c := (&clientLoad{address: p.Address, callers: 16, ask: mixed}).start(t)
 	p.Line("an ejection", saying("backend ejected", "hangs"))
 	c.After(t, 500)
 	c.Stop()
@@ -85,14 +91,15 @@ func TestChaos_AHungHandshakeCostsNoRequest(t *testing.T) {
 	}
 }
 
-// What a backend had when it vanished from the list is finished there.
+// Requests at a backend that was removed from the list are finished there.
 func TestChaos_ABackendThatVanishedFinishesWhatItHas(t *testing.T) {
 	t.Parallel()
 	b := deliberate(t, 2*time.Second)
 	stays := backend.Start(t, "stays", nil)
 	lists := attribute.Start(t, "lb-backends", b.Target())
 	p := pillion.Start(t, "GCE_METADATA_HOST="+lists.Host)
-	await.Until(t, "the list is there", func() bool { return get(t, newClient(t), p.URL("/.lb/started")).StatusCode == http.StatusOK })
+	await.Until(t, "the list is there",
+		func() bool { return get(t, newClient(t), p.URL("/.lb/started")).StatusCode == http.StatusOK })
 	socket := openSocket(t, p.Address)
 	const n = 10
 	replies := askAtOnce(p.Address, n)
@@ -107,11 +114,13 @@ func TestChaos_ABackendThatVanishedFinishesWhatItHas(t *testing.T) {
 			t.Errorf("%v", r)
 		}
 	}
+
 	socket.Send(text("still here", true))
 	socket.Expect(text("still here", true))
 }
 
-// Half an answer looks like half an answer over HTTP/2 as well.
+// An answer that is cut on the way is an error for a client over HTTP/2 as
+// well.
 func TestChaos_ACutAnswerIsVisibleOverHTTP2(t *testing.T) {
 	t.Parallel()
 	for name, half := range map[string]string{
@@ -128,6 +137,7 @@ func TestChaos_ACutAnswerIsVisibleOverHTTP2(t *testing.T) {
 		if a, err := exchange(newH2CClient(t), request); err == nil {
 			t.Errorf("%s: a cut answer looks whole: %d %q", name, a.StatusCode, a.Text)
 		}
+
 		c := wire.Dial(t, p.Address)
 		c.Send(wire.Request("GET", "/", "", "Connection: close"))
 		if rest, _ := c.Rest(); strings.HasSuffix(rest, "0\r\n\r\n") || !strings.Contains(rest, "half") {

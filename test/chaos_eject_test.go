@@ -15,14 +15,15 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/binary"
 )
 
-// saying matches a log line with a message about a backend; "" is any.
+// saying returns a condition for log lines with a message about a backend. name
+// "" stands for any backend.
 func saying(message, name string) func(binary.Line) bool {
 	return func(l binary.Line) bool {
 		return l.String("message") == message && (name == "" || l.String("backend") == name)
 	}
 }
 
-// count is how many lines match.
+// count returns how many log lines match.
 func count(p *binary.Process, match func(binary.Line) bool) int {
 	n := 0
 	for _, l := range p.Lines() {
@@ -33,27 +34,43 @@ func count(p *binary.Process, match func(binary.Line) bool) int {
 	return n
 }
 
-// percentile is the time that a share of the replies did not exceed.
+// percentile returns the time that this share of the replies did not exceed.
 func percentile(all []reply, share float64) time.Duration {
 	var times []time.Duration
 	for _, r := range all {
 		times = append(times, r.Took)
 	}
+
 	slices.Sort(times)
+
 	return times[min(len(times)-1, int(share*float64(len(times))))]
 }
 
-func TestChaos_ABackendThatAnswers500HalfOfTheTimeIsEjected(t *testing.T) {
+func TestChaos_ABackendThatFailsHalfOfTheTimeIsEjected(t *testing.T) {
 	t.Parallel()
+	for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			halfOfTheTime(t, status)
+		})
+	}
+}
+
+func halfOfTheTime(t *testing.T, status int) {
 	var n atomic.Int64
 	flaky := backend.Start(t, "flaky", func(w http.ResponseWriter, _ *http.Request) {
 		if n.Add(1)%2 == 0 {
-			w.WriteHeader(http.StatusInternalServerError)
+			w.WriteHeader(status)
 		}
 	})
 	good := backend.StartMany(t, 2)
-	p := pillion.Start(t, append(watched, backend.Backends(flaky, good[0], good[1]))...)
-	c := (&crowd{address: p.Address, callers: 16, every: time.Second / 300, ask: asking("GET", "/")}).start(t)
+	p := pillion.Start(t, append(watched, backend.Backends(flaky, good[0], good[1]), "LB_TRUSTED_PROXIES=1")...)
+	manyClients := func(i int) question {
+		q := asking("GET", "/")(i)
+		q.Client = fmt.Sprint("192.0.2.", i%50)
+		return q
+	}
+	c := (&clientLoad{address: p.Address, callers: 16, every: time.Second / 300, ask: manyClients}).start(t)
 	begun := time.Now()
 	line := p.Line("an ejection", saying("backend ejected", "flaky"))
 	ejected := time.Now()
@@ -61,9 +78,11 @@ func TestChaos_ABackendThatAnswers500HalfOfTheTimeIsEjected(t *testing.T) {
 	if reason := line.String("reason"); !strings.Contains(page.Text, `"ejected"`) || !strings.Contains(page.Text, reason) {
 		t.Errorf("the state page does not say that a backend is ejected, or why (%s): %s", reason, page.Text)
 	}
+
 	if took := ejected.Sub(begun); took > 3*time.Second {
 		t.Errorf("ejected after %v", took)
 	}
+
 	span := lasting(12*time.Second, time.Minute)
 	passes(t, span) // of requests
 	c.Stop()
@@ -74,11 +93,14 @@ func TestChaos_ABackendThatAnswers500HalfOfTheTimeIsEjected(t *testing.T) {
 			flawed++
 		}
 	}
+
 	share := float64(flawed) / float64(len(after))
-	t.Logf("ejected after %v (%s); then %d of %d requests (%.1f%%) in %v", ejected.Sub(begun), line.String("reason"), flawed, len(after), 100*share, span)
+	t.Logf("ejected after %v (%s); then %d of %d requests (%.1f%%) in %v", ejected.Sub(begun), line.String("reason"),
+		flawed, len(after), 100*share, span)
 	if n := count(p, saying("backend ejected", "")); n > 2+int(span/(9*time.Second)) {
 		t.Errorf("%d lines tell of ejections", n)
 	}
+
 	if share >= 0.05 {
 		t.Error("that is 5% or more")
 	}
@@ -94,11 +116,12 @@ func TestChaos_AHungBackendIsEjectedAndForgotten(t *testing.T) {
 			t.Parallel()
 			workers := startWorkers(t, 3)
 			p := pillion.Start(t, targets(workers...), "LB_RESPONSE_TIMEOUT=1s", "LB_PROTOCOL="+protocol)
-			c := (&crowd{address: p.Address, callers: callers, every: time.Second / 150, ask: asking("GET", "/")}).start(t)
+			c := (&clientLoad{address: p.Address, callers: callers, every: time.Second / 150, ask: asking("GET", "/")}).start(t)
 			c.After(t, 150)
 			if err := workers[1].Stop(); err != nil {
 				t.Fatal(err)
 			}
+
 			hung := time.Now()
 			p.Line("an ejection", saying("backend ejected", workers[1].Name))
 			ejected := time.Now()
@@ -107,6 +130,7 @@ func TestChaos_AHungBackendIsEjectedAndForgotten(t *testing.T) {
 			if took := ejected.Sub(hung); took > 3*time.Second {
 				t.Errorf("ejected after %v", took)
 			}
+
 			meanwhile := since(c.replies.All(), hung)
 			judgeHang(t, meanwhile)
 			later := since(c.replies.All(), ejected.Add(100*time.Millisecond))
@@ -117,7 +141,7 @@ func TestChaos_AHungBackendIsEjectedAndForgotten(t *testing.T) {
 	}
 }
 
-// judgeHang looks at the GETs that began when a backend had stopped.
+// judgeHang checks the GETs that began after a backend had stopped.
 func judgeHang(t *testing.T, all []reply) {
 	t.Helper()
 	failed := 0
@@ -127,7 +151,10 @@ func judgeHang(t *testing.T, all []reply) {
 			t.Logf("%v", r)
 		}
 	}
-	if failed > 2 { // one that was written just before others were answered counts as slow, not hung
+
+	// A GET that was written just before others were answered counts as slow,
+	// not as hung.
+	if failed > 2 {
 		t.Errorf("%d GETs failed", failed)
 	}
 	if p99 := percentile(all, 0.99); p99 > 2500*time.Millisecond {
@@ -135,18 +162,20 @@ func judgeHang(t *testing.T, all []reply) {
 	}
 }
 
-// A request that takes its time beside a hung backend is neither cut nor repeated; where the response timeout is shorter
-// it is cut, but not repeated, and its backend, which answers others, is not to blame.
+// A request that is slow while another backend hangs is neither cut nor
+// repeated. If the response timeout is shorter, the request is cut but not
+// repeated, and its backend is not ejected, because it answers other requests.
 func TestChaos_ALegitimatelySlowRequestIsNotTakenForAHungOne(t *testing.T) {
 	t.Parallel()
 	workers := startWorkers(t, 3)
 	patient := pillion.Start(t, targets(workers...))
 	hasty := pillion.Start(t, targets(workers[:2]...), "LB_RESPONSE_TIMEOUT=1s")
-	busy := (&crowd{address: hasty.Address, callers: 4, every: time.Second / 50, ask: asking("GET", "/")}).start(t)
+	busy := (&clientLoad{address: hasty.Address, callers: 4, every: time.Second / 50, ask: asking("GET", "/")}).start(t)
 	busy.After(t, 20)
 	if err := workers[2].Stop(); err != nil {
 		t.Fatal(err)
 	}
+
 	replies := make(chan reply, 100)
 	ask := func(address, method string, i int, what string) {
 		go func() {
@@ -160,6 +189,7 @@ func TestChaos_ALegitimatelySlowRequestIsNotTakenForAHungOne(t *testing.T) {
 		ask(patient.Address, "POST", i, "patient-")
 		ask(hasty.Address, "GET", i, "hasty-")
 	}
+
 	seen := map[string]int{}
 	await.Until(t, "the slow requests have arrived", func() bool {
 		return asked(workers[:2], "hasty-") >= 6
@@ -172,6 +202,7 @@ func TestChaos_ALegitimatelySlowRequestIsNotTakenForAHungOne(t *testing.T) {
 			seen[number]++
 		}
 	}
+
 	served, timedOut := 0, 0
 	for range len(replies) {
 		r := <-replies
@@ -184,18 +215,21 @@ func TestChaos_ALegitimatelySlowRequestIsNotTakenForAHungOne(t *testing.T) {
 			t.Errorf("seen %d times: %v", seen[r.Number], r)
 		}
 	}
+
 	busy.Stop()
 	wantAll(t, "a quick request", busy.replies.All(), reply.OK)
 	t.Logf("%d of 12 slow requests were served (the others wait on the hung backend), %d of 6 timed out", served, timedOut)
 	if served < 2 || timedOut != 6 || asked(workers[:2], "patient-") != served {
 		t.Error("that is not what slow requests should get")
 	}
+
 	if n := count(hasty, saying("backend ejected", "")); n > 0 {
 		t.Error("a backend was ejected for a slow request")
 	}
 }
 
-// asked is how many requests with such numbers the workers saw.
+// asked returns how many requests with this prefix in their number the workers
+// received.
 func asked(workers []*backend.Worker, prefix string) int {
 	n := 0
 	for _, w := range workers {
@@ -205,12 +239,14 @@ func asked(workers []*backend.Worker, prefix string) int {
 			}
 		}
 	}
+
 	return n
 }
 
-// broken is how a backend fails, and what a client may be told of it.
+// broken is a way in which a backend fails, with the statuses that clients may
+// get.
 type broken struct {
-	answer   func(*backend.Conn) // what it does with a request
+	answer   func(*backend.Conn) // what the backend does with a request
 	status   int
 	attempts int // that a GET may cost
 }
@@ -238,17 +274,20 @@ func TestChaos_AllThreeFailingAreHonestAndRecover(t *testing.T) {
 			for _, name := range []string{"one", "two", "three"} {
 				items = append(items, startFailing(t, name, &failing, &attempts, b.answer).Target())
 			}
+
 			p := pillion.Start(t, "LB_BACKENDS="+strings.Join(items, ";"))
-			c := (&crowd{address: p.Address, callers: 8, every: time.Second / 100, ask: asking("GET", "/")}).start(t)
+			c := (&clientLoad{address: p.Address, callers: 8, every: time.Second / 100, ask: asking("GET", "/")}).start(t)
 			c.After(t, 200)
 			made, n := attempts.Load(), c.served.Load()
 			if most := int64(b.attempts) * (n + 8); made > most {
 				t.Errorf("%d attempts for %d requests, want at most %d", made, n, most)
 			}
+
 			wantAll(t, "while all fail", c.replies.All(), func(r reply) bool { return r.Err == nil && r.Status() == b.status })
 			switched := time.Now()
 			failing.Store(false)
 			var first reply
+
 			c.replies.Wait(await.Limit, nil, func(all []reply) bool {
 				i := slices.IndexFunc(all, reply.OK)
 				if i >= 0 {
@@ -264,27 +303,33 @@ func TestChaos_AllThreeFailingAreHonestAndRecover(t *testing.T) {
 			for _, r := range recovered {
 				shares[r.Backend()]++
 			}
-			t.Logf("%d attempts for %d failing requests; first good answer after %v; shares later: %v", made, n, first.Began.Add(first.Took).Sub(switched), shares)
-			if len(shares) < 2 { // one whose trial failed just before may be out for longer
+
+			t.Logf("%d attempts for %d failing requests; first good answer after %v; shares later: %v", made, n,
+				first.Began.Add(first.Took).Sub(switched), shares)
+			if len(shares) < 2 { // a backend whose trial has just failed may stay ejected for longer
 				t.Errorf("two seconds later only %v serve", shares)
 			}
 		})
 	}
 }
 
-// startFailing is a backend that fails as long as it is told to and counts what reaches it.
-func startFailing(t *testing.T, name string, failing *atomic.Bool, attempts *atomic.Int64, fail func(*backend.Conn)) *backend.Raw {
+// startFailing starts a backend that fails while failing is true, and counts
+// its requests.
+func startFailing(t *testing.T, name string, failing *atomic.Bool, attempts *atomic.Int64,
+	fail func(*backend.Conn)) *backend.Raw {
 	t.Helper()
 	return backend.StartRaw(t, name, func(c *backend.Conn) {
 		for {
 			if _, err := c.ReadRequest(); err != nil {
 				return
 			}
+
 			attempts.Add(1)
 			if failing.Load() {
 				fail(c)
 				return
 			}
+
 			if _, err := io.WriteString(c, backend.Answer(200, name, backend.NameField+": "+name)); err != nil {
 				return
 			}
@@ -292,15 +337,16 @@ func startFailing(t *testing.T, name string, failing *atomic.Bool, attempts *ato
 	})
 }
 
-func TestChaos_AllThreeDeadAreHonestAndRecover(t *testing.T) {
+func TestChaos_AllThreeDeadMakeErrorsAndRecover(t *testing.T) {
 	t.Parallel()
 	workers := startWorkers(t, 3)
 	p := pillion.Start(t, targets(workers...))
-	c := (&crowd{address: p.Address, callers: 8, every: time.Second / 100, ask: asking("GET", "/")}).start(t)
+	c := (&clientLoad{address: p.Address, callers: 8, every: time.Second / 100, ask: asking("GET", "/")}).start(t)
 	c.After(t, 50)
 	for _, w := range workers {
 		w.Kill()
 	}
+
 	dead := time.Now()
 	c.After(t, 100)
 	worked := processTime(t, p.PID())
@@ -309,6 +355,7 @@ func TestChaos_AllThreeDeadAreHonestAndRecover(t *testing.T) {
 	if worked > time.Second {
 		t.Errorf("two seconds without any backend cost %v of CPU", worked)
 	}
+
 	wantAll(t, "while all are dead", since(c.replies.All(), dead), func(r reply) bool {
 		return r.Err == nil && (r.Status() == http.StatusBadGateway || r.Status() == http.StatusServiceUnavailable)
 	})
@@ -316,6 +363,7 @@ func TestChaos_AllThreeDeadAreHonestAndRecover(t *testing.T) {
 	for i, w := range workers {
 		workers[i] = backend.StartWorker(t, w.Name, w.Address)
 	}
+
 	var first reply
 	c.replies.Wait(await.Limit, nil, func(all []reply) bool {
 		i := slices.IndexFunc(all, func(r reply) bool { return r.OK() && r.Began.After(dead) })

@@ -15,21 +15,25 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// sleepy is a backend that closes connections which idled for so long, and counts the requests that it got while it did.
+// sleepy is a backend that closes connections after an idle time. It counts the
+// requests that arrived at the same moment.
 type sleepy struct {
 	*backend.Raw
-	closed  atomic.Int64 // connections closed for idling
-	crossed atomic.Int64 // POSTs that came when the close was on its way
+	closed  atomic.Int64 // idle connections that it closed
+	crossed atomic.Int64 // POSTs that arrived while the connection was being closed
 }
 
-// startSleepy says in each answer how long it waits if told to.
+// startSleepy starts such a backend. If told is true, its answers announce the
+// idle time in Keep-Alive.
 func startSleepy(t *testing.T, name string, idle time.Duration, told bool) *sleepy {
 	t.Helper()
 	s := &sleepy{}
 	reply := backend.Answer(200, "done", backend.NameField+": "+name)
 	if told {
-		reply = backend.Answer(200, "done", backend.NameField+": "+name, fmt.Sprintf("Keep-Alive: timeout=%d", int(idle.Seconds())))
+		reply = backend.Answer(200, "done", backend.NameField+": "+name,
+			fmt.Sprintf("Keep-Alive: timeout=%d", int(idle.Seconds())))
 	}
+
 	s.Raw = backend.StartRaw(t, name, func(c *backend.Conn) {
 		for {
 			_ = c.SetReadDeadline(time.Now().Add(idle))
@@ -37,6 +41,7 @@ func startSleepy(t *testing.T, name string, idle time.Duration, told bool) *slee
 				s.leave(c, err)
 				return
 			}
+
 			_ = c.SetReadDeadline(time.Time{})
 			if _, err := c.ReadRequest(); err != nil {
 				return
@@ -49,11 +54,13 @@ func startSleepy(t *testing.T, name string, idle time.Duration, told bool) *slee
 	return s
 }
 
-// leave closes an idle connection and looks whether a request was on its way meanwhile.
+// leave closes an idle connection, and counts a request that was on its way at
+// that moment.
 func (s *sleepy) leave(c *backend.Conn, err error) {
 	if timed, ok := err.(net.Error); !ok || !timed.Timeout() {
 		return
 	}
+
 	s.closed.Add(1)
 	_ = c.Conn.(*net.TCPConn).CloseWrite()
 	_ = c.SetReadDeadline(time.Now().Add(time.Second))
@@ -62,7 +69,7 @@ func (s *sleepy) leave(c *backend.Conn, err error) {
 	}
 }
 
-// closing is a proxy in front of two backends that close idle connections.
+// closing is Pillion in front of two backends that close idle connections.
 type closing struct {
 	name     string
 	idle     time.Duration
@@ -70,13 +77,14 @@ type closing struct {
 	backends [2]*sleepy
 }
 
-// All of them run beside each other, for they mostly wait.
+// The cases run in parallel, because they mostly wait.
 func TestChaos_BackendsThatCloseIdleConnectionsCostNothing(t *testing.T) {
 	t.Parallel()
 	idles := []time.Duration{time.Second, 2 * time.Second}
 	if *chaosFull {
 		idles = append(idles, 5*time.Second)
 	}
+
 	var all []closing
 	for _, idle := range idles {
 		for _, told := range []bool{true, false} {
@@ -85,18 +93,22 @@ func TestChaos_BackendsThatCloseIdleConnectionsCostNothing(t *testing.T) {
 			all = append(all, closing{fmt.Sprintf("idle %v, told %v", idle, told), idle, p.Address, [2]*sleepy{one, two}})
 		}
 	}
+
 	var running sync.WaitGroup
 	for _, c := range all {
 		running.Go(func() { c.judge(t, visitSparsely(c.address, 24, c.idle, lasting(12*time.Second, 5*time.Minute))) })
 	}
+
 	running.Wait()
 }
 
-// visitSparsely lets clients come back after about the time that the backends wait, a little less or a little more.
+// visitSparsely has clients that make a request after about the idle time of
+// the backends: a little less, or a little more.
 func visitSparsely(address string, clients int, idle, lasts time.Duration) []reply {
 	var mu sync.Mutex
 	var all []reply
 	var running sync.WaitGroup
+
 	end := time.Now().Add(lasts)
 	for n := range clients {
 		running.Go(func() {
@@ -107,6 +119,7 @@ func visitSparsely(address string, clients int, idle, lasts time.Duration) []rep
 				if i%2 == 1 {
 					q.Method = http.MethodPost
 				}
+
 				r := c.Call(q)
 				mu.Lock()
 				all = append(all, r)
@@ -115,15 +128,18 @@ func visitSparsely(address string, clients int, idle, lasts time.Duration) []rep
 				if i%4 == 3 {
 					pause = rand.N(idle / 2)
 				}
-				time.Sleep(pause) // the traffic is sparse; nothing is concluded from the pause
+
+				time.Sleep(pause) // the pause only makes the traffic sparse
 			}
 		})
 	}
+
 	running.Wait()
 	return all
 }
 
-// judge forgives only POSTs that a close met on the wire.
+// judge fails the test for every failed request, except POSTs that were on
+// their way when the backend closed the connection.
 func (s closing) judge(t *testing.T, all []reply) {
 	t.Helper()
 	closed, crossed, posts, lost := int64(0), int64(0), 0, int64(0)
@@ -132,6 +148,7 @@ func (s closing) judge(t *testing.T, all []reply) {
 		closed += b.closed.Load()
 		crossed += b.crossed.Load()
 	}
+
 	for _, r := range all {
 		switch {
 		case r.Method == http.MethodGet && !r.OK():
@@ -144,39 +161,48 @@ func (s closing) judge(t *testing.T, all []reply) {
 			}
 		}
 	}
-	t.Logf("%s: %d requests, %d of them POSTs; %d idle connections closed by the backends, %d POSTs crossed a close, %d failed",
+
+	t.Logf("%s: %d requests, %d of them POSTs; %d idle connections closed by the backends, %d POSTs crossed a close, "+
+		"%d failed",
 		s.name, len(all), posts, closed, crossed, lost)
 	if lost > crossed {
 		t.Errorf("%s: %d POSTs failed, and only %d crossed a close on the wire", s.name, lost, crossed)
 	}
+
 	if lost > int64(max(1, posts/1000)) {
 		t.Errorf("%s: %d of %d POSTs failed", s.name, lost, posts)
 	}
 }
 
-// A platform that stops our CPU between requests stops our timers too: what went stale meanwhile is noticed all the same.
+// A platform that stops the CPU between requests stops Pillion's timers too.
+// Connections that died in that time are still detected.
 func TestChaos_AProxyThatWasFrozenCostsNothing(t *testing.T) {
 	t.Parallel()
 	one, two := startSleepy(t, "one", time.Second, false), startSleepy(t, "two", time.Second, false)
 	p := pillion.Start(t, "LB_BACKENDS="+one.Target()+";"+two.Target())
 	var all []reply
+
 	for range 3 {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			c := (&crowd{address: p.Address, callers: 32, ask: asking(method, "/")}).start(t)
+			c := (&clientLoad{address: p.Address, callers: 32, ask: asking(method, "/")}).start(t)
 			c.After(t, 200)
 			c.Stop()
 			all = append(all, c.replies.All()...)
 		}
+
 		before := one.closed.Load() + two.closed.Load()
 		p.Signal(syscall.SIGSTOP)
-		await.Until(t, "the backends have closed idle connections", func() bool { return one.closed.Load()+two.closed.Load() >= before+2 })
+		await.Until(t, "the backends have closed idle connections",
+			func() bool { return one.closed.Load()+two.closed.Load() >= before+2 })
 		p.Signal(syscall.SIGCONT)
 	}
+
 	closing{name: "frozen", backends: [2]*sleepy{one, two}}.judge(t, all)
 }
 
-// A backend that ends each connection after its answer without a word leaves the pool full of connections that died a
-// moment ago. A few requests find out, and the rest are none the worse.
+// A backend that closes each connection after its answer, without announcing
+// it, leaves connections in the pool that have just been closed. A few requests
+// have to be sent again, and no request fails.
 func TestChaos_BackendsThatCloseWithoutAWordCostNothing(t *testing.T) {
 	t.Parallel()
 	var all []*backend.Raw
@@ -187,8 +213,9 @@ func TestChaos_BackendsThatCloseWithoutAWordCostNothing(t *testing.T) {
 			}
 		}))
 	}
+
 	p := pillion.Start(t, targets(all...))
-	c := (&crowd{address: p.Address, callers: 32, ask: asking(http.MethodGet, "/")}).start(t)
+	c := (&clientLoad{address: p.Address, callers: 32, ask: asking(http.MethodGet, "/")}).start(t)
 	c.After(t, 5000)
 	c.Stop()
 	failed := 0
@@ -197,6 +224,7 @@ func TestChaos_BackendsThatCloseWithoutAWordCostNothing(t *testing.T) {
 			failed++
 		}
 	}
+
 	if ejections := count(p, saying("backend ejected", "")); failed > 5 || ejections > len(all) {
 		t.Errorf("%d of %d GETs failed, %d ejections", failed, c.served.Load(), ejections)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// mixed asks for short and long answers and posts, in turn.
+// mixed returns requests for short and long answers and POSTs, in turn.
 func mixed(i int) question {
 	q := question{Method: http.MethodGet, Target: "/short?wait=5ms", Number: fmt.Sprint(i)}
 	switch i % 4 {
@@ -19,10 +19,12 @@ func mixed(i int) question {
 	case 3:
 		q.Method, q.Target = http.MethodPost, "/post?wait=10ms"
 	}
+
 	return q
 }
 
-// A backend that is killed, over each protocol, and one that is told to go and takes its leave.
+// A backend is killed five times while clients send requests, over each
+// protocol. Only requests that can't be repeated may fail.
 func TestChaos_ABackendKilledFiveTimesCostsNoRequestThatCouldBeSaved(t *testing.T) {
 	t.Parallel()
 	kill := func(w *backend.Worker) { w.Kill() }
@@ -37,8 +39,9 @@ func TestChaos_ABackendKilledFiveTimesCostsNoRequestThatCouldBeSaved(t *testing.
 	})
 }
 
-// What a backend does that is told to go (it ends its idle connections, and its others after their answers) costs a POST
-// only where it met a close on the wire.
+// A backend that stops closes its idle connections at once, and the others
+// after their answers. No request may fail but a POST that the backend received
+// on a connection that it was closing.
 func TestChaos_ABackendThatLeavesCostsNothing(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string][]string{"HTTP/1.1": nil, "HTTP/2": {"LB_PROTOCOL=h2c"}} {
@@ -53,6 +56,7 @@ func TestChaos_ABackendThatLeavesCostsNothing(t *testing.T) {
 			seen := numbers(l.workers)
 			crossed := 0
 			wantAll(t, "while a backend is away", l.whileAway(), reply.OK)
+
 			wantAll(t, "while a backend leaves", l.all, func(r reply) bool {
 				if r.Method == http.MethodPost && r.Err == nil && r.Status() == http.StatusBadGateway && seen[r.Number] == 0 {
 					crossed++
@@ -62,28 +66,31 @@ func TestChaos_ABackendThatLeavesCostsNothing(t *testing.T) {
 			})
 			t.Logf("%d requests, %d POSTs crossed a close", len(l.all), crossed)
 			if crossed > len(l.all)/1000 {
-				t.Errorf("%d POSTs failed", crossed)
+				t.Errorf("%d POSTs failed, want at most %d", crossed, len(l.all)/1000)
 			}
 		})
 	}
 }
 
-// callers is how many clients ask at once.
+// callers is the number of concurrent clients.
 const callers = 64
 
-// losses is what happened while a backend was lost and started again some times.
+// losses is what happened while a backend was stopped and restarted several
+// times.
 type losses struct {
 	all     []reply
-	workers []*backend.Worker // all that ever were
-	away    [][2]time.Time    // from when to when there was nobody in its place
-	settles time.Duration     // after which its end is noticed
+	workers []*backend.Worker // all processes, the ended ones included
+	away    [][2]time.Time    // the times during which the backend did not run
+	settles time.Duration     // the time until its end is noticed
 }
 
-// noticed is the time in which a busy proxy sees that a connection ended: over HTTP/1.1 it looks before it sends, but
-// HTTP/2 shares connections with a reader that has to have come round to it.
+// noticed is the time in which a busy process notices that a connection has
+// ended. Over HTTP/1.1 it checks before it sends. Over HTTP/2 the goroutine
+// that reads the shared connection has to run first.
 const noticed = 200 * time.Millisecond
 
-// whileAway is the replies to requests that began when nobody was in the lost backend's place.
+// whileAway returns the replies to requests that were sent while the backend
+// was down.
 func (l losses) whileAway() []reply {
 	var all []reply
 	for _, r := range l.all {
@@ -93,26 +100,33 @@ func (l losses) whileAway() []reply {
 			}
 		}
 	}
+
 	return all
 }
 
-// loseOneOfThree makes requests while one of three backends is lost and started again some times.
+// loseOneOfThree makes requests while one of three backends is stopped and
+// restarted several times.
 func loseOneOfThree(t *testing.T, least int64, times int, env []string, lose func(*backend.Worker)) losses {
 	t.Helper()
 	l := losses{}
 	if len(env) > 0 {
 		l.settles = noticed
 	}
+
 	workers := startWorkers(t, 3)
 	env = append(env, targets(workers...))
 	if !*chaosFull {
-		env = append(env, "LB_EJECT_TIME=300ms") // or it would be lost when nobody uses it
+		env = append(env, "LB_EJECT_TIME=300ms") // otherwise it would still be ejected when it is stopped again
 	}
+
 	p := pillion.Start(t, env...)
-	// In full length the restarted backend serves out longer and longer ejections, so that the pace matters.
-	c := (&crowd{address: p.Address, callers: callers, every: lasting(0, time.Millisecond), ask: mixed}).start(t)
+
+	// In the full length, the ejections of the restarted backend get longer
+	// each time, so the pace of the requests matters.
+	c := (&clientLoad{address: p.Address, callers: callers, every: lasting(0, time.Millisecond), ask: mixed}).start(t)
 	victim := workers[1]
 	l.workers = workers
+
 	for range times {
 		c.After(t, 500)
 		lose(victim)
@@ -126,15 +140,18 @@ func loseOneOfThree(t *testing.T, least int64, times int, env []string, lose fun
 			t.Fatal("the restarted backend gets no requests")
 		}
 	}
+
 	if n := c.served.Load(); n < least {
 		c.After(t, least-n)
 	}
+
 	c.Stop()
 	l.all = c.replies.All()
 	return l
 }
 
-// numbers ends the workers and counts the requests that they saw, by number.
+// numbers stops the workers and counts the requests that they received, by
+// number.
 func numbers(workers []*backend.Worker) map[string]int {
 	seen := map[string]int{}
 	for _, w := range workers {
@@ -143,47 +160,57 @@ func numbers(workers []*backend.Worker) map[string]int {
 			seen[number]++
 		}
 	}
+
 	return seen
 }
 
-// judgeKills fails the test for what HTTP would have allowed to save. At most so many requests were in flight when a
-// backend was killed. An answer's head travels alone in HTTP/2, so a few answers may be cut behind it, before the client
-// got any of it.
+// judgeKills fails the test for each failed request that could have been
+// repeated. inFlight bounds the requests in flight when a backend was killed.
+// Over HTTP/2 the head of an answer is sent alone, so headOnly answers may be
+// cut behind their heads.
 func judgeKills(t *testing.T, l losses, inFlight, headOnly int) {
 	t.Helper()
 	wantAll(t, "while a backend is dead", l.whileAway(), reply.OK)
 	seen := numbers(l.workers)
+
 	cut, lost, crossed, repeated, begun := 0, 0, 0, 0, 0
 	for _, r := range l.all {
 		n := seen[r.Number]
 		if n > 1 {
 			repeated++
 		}
+
 		switch {
 		case r.OK() && n == 0:
-			t.Errorf("nobody saw %v", r)
+			t.Errorf("an answered request that no backend reported: %v", r)
 		case r.Method == http.MethodPost && n > 1:
-			t.Errorf("seen %d times: %v", n, r)
+			t.Errorf("backends received this POST %d times, want once at most: %v", n, r)
 		case r.OK() && r.Target == "/long?long=10ms" && r.Text != backend.Long:
-			t.Errorf("a cut answer looks whole: %d bytes, %v", len(r.Text), r)
+			t.Errorf("a cut answer of %d bytes looks complete, want %d bytes: %v", len(r.Text), len(backend.Long), r)
 		case r.OK():
 		case r.Cut() && r.Target == "/long?long=10ms":
 			cut++
 		case r.Method == http.MethodPost && r.Err == nil && r.Status() == http.StatusBadGateway && n == 1:
 			lost++
 		case r.Method == http.MethodPost && r.Err == nil && r.Status() == http.StatusBadGateway:
-			crossed++ // it was written to a backend that was killed before it read it, which nobody can tell
+			// It was written to a backend that was killed before it read the
+			// request. Pillion can't know that the request was not processed.
+			crossed++
 		case r.Method == http.MethodGet && n == 1 && begun < headOnly && r.Err == nil && r.Status() == http.StatusBadGateway:
 			begun++
 		default:
 			t.Errorf("seen %d times: %v", n, r)
 		}
 	}
-	t.Logf("%d requests: %d answers cut, %d POSTs cut with a 502, %d POSTs written and never read, %d GETs repeated, %d cut behind the head",
+
+	t.Logf("%d requests: %d answers cut, %d POSTs cut with a 502, %d POSTs written and never read, %d GETs repeated, "+
+		"%d cut behind the head",
 		len(l.all), cut, lost, crossed, repeated, begun)
 	if cut+lost+crossed+repeated > inFlight {
-		t.Errorf("more trouble than the %d requests in flight explain", inFlight)
+		t.Errorf("%d requests were cut, lost or repeated, want at most the %d in flight", cut+lost+crossed+repeated,
+			inFlight)
 	}
+
 	if cut+lost+repeated == 0 {
 		t.Error("the kills hit nothing, so they prove nothing")
 	}
@@ -193,7 +220,7 @@ func TestChaos_TwoOfThreeDeadCostNothingAfterASecond(t *testing.T) {
 	t.Parallel()
 	workers := startWorkers(t, 3)
 	p := pillion.Start(t, targets(workers...))
-	c := (&crowd{address: p.Address, callers: 64, ask: asking("GET", "/")}).start(t)
+	c := (&clientLoad{address: p.Address, callers: 64, ask: asking("GET", "/")}).start(t)
 	c.After(t, 500)
 	died := time.Now()
 	workers[0].Kill()
@@ -203,6 +230,7 @@ func TestChaos_TwoOfThreeDeadCostNothingAfterASecond(t *testing.T) {
 		c.After(t, 2000)
 		late = since(c.replies.All(), died.Add(time.Second))
 	}
+
 	c.Stop()
 	wantAll(t, "after the first second", late, reply.OK)
 	early := 0
@@ -211,28 +239,31 @@ func TestChaos_TwoOfThreeDeadCostNothingAfterASecond(t *testing.T) {
 			early++
 		}
 	}
+
 	t.Logf("%d requests, %d later than a second after the deaths; %d errors in all", c.served.Load(), len(late), early)
 }
 
-// follower is a session as a browser sees it.
+// follower is a client with a session.
 type follower struct {
 	asker
 	cookie, home string
-	moves        []string // the backends that it was bound to, one after the other
+	moves        []string // the backends of the session, one after the other
 	bad          []reply
 }
 
-// visit makes one request of the session and notes where it ends up.
+// visit makes a request of the session and notes which backend answers.
 func (f *follower) visit() {
 	r := f.Call(question{Method: "GET", Target: "/", Cookie: f.cookie})
 	if !r.OK() {
 		f.bad = append(f.bad, r)
 		return
 	}
+
 	if set := issued(answer{Response: r.Response}); set != nil {
 		f.cookie = set.Name + "=" + set.Value
 		f.moves = append(f.moves, r.Backend())
 	}
+
 	f.home = r.Backend()
 }
 
@@ -241,6 +272,7 @@ func TestChaos_OnlyTheDeadBackendsSessionsMoveAndEachOnce(t *testing.T) {
 	workers := startWorkers(t, 3)
 	p := pillion.Start(t, affine, targets(workers...), "LB_EJECT_TIME=300ms")
 	followers := make([]*follower, 90)
+
 	homes := map[string]int{}
 	for i := range followers {
 		followers[i] = &follower{asker: asker{address: p.Address}}
@@ -248,6 +280,7 @@ func TestChaos_OnlyTheDeadBackendsSessionsMoveAndEachOnce(t *testing.T) {
 		followers[i].visit()
 		homes[followers[i].home]++
 	}
+
 	dead := workers[1]
 	dead.Kill()
 	everybody(followers, 5)
@@ -258,6 +291,7 @@ func TestChaos_OnlyTheDeadBackendsSessionsMoveAndEachOnce(t *testing.T) {
 		fresh.cookie = ""
 		fresh.visit()
 	}
+
 	everybody(followers, 5)
 	moved := 0
 	for i, f := range followers {
@@ -271,6 +305,7 @@ func TestChaos_OnlyTheDeadBackendsSessionsMoveAndEachOnce(t *testing.T) {
 			t.Errorf("session %d was bound to %v and ended on %s", i, f.moves, f.home)
 		}
 	}
+
 	t.Logf("sessions by backend: %v; %d moved", homes, moved)
 	if moved != homes[dead.Name] || moved == 0 {
 		t.Errorf("%d sessions moved, the dead backend had %d", moved, homes[dead.Name])
@@ -280,7 +315,7 @@ func TestChaos_OnlyTheDeadBackendsSessionsMoveAndEachOnce(t *testing.T) {
 	}
 }
 
-// everybody lets all sessions make n requests, at once.
+// everybody makes n requests in each session, all sessions in parallel.
 func everybody(followers []*follower, n int) {
 	done := make(chan struct{})
 	for _, f := range followers {
@@ -291,6 +326,7 @@ func everybody(followers []*follower, n int) {
 			done <- struct{}{}
 		}()
 	}
+
 	for range followers {
 		<-done
 	}

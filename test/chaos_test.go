@@ -19,11 +19,13 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// Chaos tests break backends on purpose while clients look on. What takes minutes is done in seconds, by shorter limits
-// on both sides, unless this flag asks for the whole of it.
+// Chaos tests break backends on purpose while clients make requests. With
+// shorter limits they take seconds. With this flag they run for minutes, with
+// the default limits.
 var chaosFull = flag.Bool("chaos.full", false, "run the chaos tests in their full length, on default settings")
 
-// lasting is a chaos test's duration: in an ordinary run, and in a full one.
+// lasting returns the duration of a part of a chaos test: in an ordinary run,
+// or in a full one.
 func lasting(ordinary, full time.Duration) time.Duration {
 	if *chaosFull {
 		return full
@@ -31,24 +33,25 @@ func lasting(ordinary, full time.Duration) time.Duration {
 	return ordinary
 }
 
-// question is one request of a asker.
+// question is a request of an asker.
 type question struct {
 	Method, Target string
-	Number         string // the backend reports it, and a POST's body is this
+	Number         string // the backend reports it; it is also the body of a POST
 	Cookie         string
+	Client         string // the client's address that a proxy before Pillion reports
 }
 
-// reply is what a asker saw of it, however broken.
+// reply is what an asker received, complete or not.
 type reply struct {
 	question
-	Response *http.Response // nil when no head came
+	Response *http.Response // nil if no head was received
 	Text     string
-	Err      error // set when the answer was not whole
+	Err      error // not nil if the answer is incomplete
 	Began    time.Time
 	Took     time.Duration
 }
 
-// Status is the reply's status, 0 without a head.
+// Status returns the reply's status, or 0 without a head.
 func (r reply) Status() int {
 	if r.Response == nil {
 		return 0
@@ -56,7 +59,7 @@ func (r reply) Status() int {
 	return r.Response.StatusCode
 }
 
-// Backend is who answered.
+// Backend returns the name of the backend that answered.
 func (r reply) Backend() string {
 	if r.Response == nil {
 		return ""
@@ -64,24 +67,26 @@ func (r reply) Backend() string {
 	return r.Response.Header.Get(backend.NameField)
 }
 
-// OK reports a whole answer with status 200.
+// OK reports whether the reply is a complete answer with status 200.
 func (r reply) OK() bool { return r.Err == nil && r.Status() == http.StatusOK }
 
-// Cut reports an answer that began and visibly did not end.
+// Cut reports whether the reply has status 200 and ended with an error.
 func (r reply) Cut() bool { return r.Err != nil && r.Status() == http.StatusOK }
 
 func (r reply) String() string {
-	return fmt.Sprintf("%s %s (%s): status %d from %q, %v, after %v", r.Method, r.Target, r.Number, r.Status(), r.Backend(), r.Err, r.Took)
+	return fmt.Sprintf("%s %s (%s): status %d from %q, %v, after %v", r.Method, r.Target, r.Number, r.Status(),
+		r.Backend(), r.Err, r.Took)
 }
 
-// asker is one client connection that never repeats anything by itself, which net/http's client would.
+// asker is a client on one connection. Unlike net/http's client, it never
+// repeats a request by itself.
 type asker struct {
 	address string
 	conn    net.Conn
 	in      *bufio.Reader
 }
 
-// Close ends the connection; the next call makes another.
+// Close closes the connection. The next call opens another.
 func (c *asker) Close() {
 	if c.conn != nil {
 		_ = c.conn.Close()
@@ -89,7 +94,7 @@ func (c *asker) Close() {
 	}
 }
 
-// Call makes one exchange.
+// Call sends a request and reads its reply.
 func (c *asker) Call(q question) reply {
 	r := reply{question: q, Began: time.Now()}
 	r.Response, r.Text, r.Err = c.exchange(q)
@@ -97,6 +102,7 @@ func (c *asker) Call(q question) reply {
 	if r.Err != nil || r.Response.Close {
 		c.Close()
 	}
+
 	return r
 }
 
@@ -108,39 +114,52 @@ func (c *asker) exchange(q question) (*http.Response, string, error) {
 		}
 		c.conn, c.in = conn, bufio.NewReader(conn)
 	}
+
 	_ = c.conn.SetDeadline(time.Now().Add(3 * await.Limit))
 	if _, err := io.WriteString(c.conn, q.wire()); err != nil {
 		return nil, "", err
 	}
+
 	response, err := http.ReadResponse(c.in, &http.Request{Method: q.Method})
 	if err != nil {
 		return nil, "", err
 	}
+
 	text, err := io.ReadAll(response.Body)
 	return response, string(text), err
 }
 
 func (q question) wire() string {
 	var b strings.Builder
-	b.WriteString(q.Method + " " + q.Target + " HTTP/1.1\r\nHost: app.example\r\n" + backend.NumberField + ": " + q.Number + "\r\n")
+	b.WriteString(q.Method + " " + q.Target + " HTTP/1.1\r\nHost: app.example\r\n" + backend.NumberField + ": " +
+		q.Number + "\r\n")
 	if q.Cookie != "" {
 		b.WriteString("Cookie: " + q.Cookie + "\r\n")
 	}
+
+	if q.Client != "" {
+		b.WriteString("X-Forwarded-For: " + q.Client + "\r\n")
+	}
+
 	body := ""
 	if q.Method == http.MethodPost {
 		body = q.Number
 		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(body))
 	}
+
 	b.WriteString("\r\n" + body)
 	return b.String()
 }
 
-// crowd is callers that go on asking until they are told to stop.
-type crowd struct {
+// clientLoad is a number of callers that make requests until they are stopped.
+type clientLoad struct {
 	address string
 	callers int
-	every   time.Duration        // 0: the next request follows its answer at once; else the crowd's pace, answered or not
-	ask     func(i int) question // i counts from 1
+	// Time between two requests of the whole load, whether or not the one
+	// before was answered. 0: each caller sends its next request right after an
+	// answer.
+	every   time.Duration
+	ask     func(i int) question // returns the request with number i, from 1
 	served  atomic.Int64         // replies so far
 	replies await.Values[reply]  // all of them
 	next    atomic.Int64         // number of the last request
@@ -148,8 +167,8 @@ type crowd struct {
 	running sync.WaitGroup       // the callers
 }
 
-// start lets the callers begin. They end with the test at the latest.
-func (c *crowd) start(t *testing.T) *crowd {
+// start starts the callers. They end with the test at the latest.
+func (c *clientLoad) start(t *testing.T) *clientLoad {
 	c.stop = make(chan struct{})
 	begin := time.Now()
 	for range c.callers {
@@ -166,22 +185,25 @@ func (c *crowd) start(t *testing.T) *crowd {
 			}
 		})
 	}
+
 	t.Cleanup(c.Stop)
 	return c
 }
 
-// due waits for a request's moment and reports false when there is to be none.
-func (c *crowd) due(at time.Time) bool {
+// due waits until a request is due. It reports false if the load was stopped.
+func (c *clientLoad) due(at time.Time) bool {
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()
 	if c.every == 0 {
 		timer.Reset(0)
 	}
+
 	select {
 	case <-c.stop:
 		return false
 	case <-timer.C:
 	}
+
 	select {
 	case <-c.stop:
 		return false
@@ -190,8 +212,8 @@ func (c *crowd) due(at time.Time) bool {
 	}
 }
 
-// Stop ends the callers after the answers that they wait for.
-func (c *crowd) Stop() {
+// Stop stops the callers. It waits for the answers to their last requests.
+func (c *clientLoad) Stop() {
 	select {
 	case <-c.stop:
 	default:
@@ -201,13 +223,13 @@ func (c *crowd) Stop() {
 }
 
 // After waits until n more requests are answered.
-func (c *crowd) After(t *testing.T, n int64) {
+func (c *clientLoad) After(t *testing.T, n int64) {
 	t.Helper()
 	n += c.served.Load()
 	await.Until(t, fmt.Sprintf("%d requests are answered", n), func() bool { return c.served.Load() >= n })
 }
 
-// since is the replies to requests that began after a moment.
+// since returns the replies to requests that began after a moment.
 func since(all []reply, moment time.Time) []reply {
 	var late []reply
 	for _, r := range all {
@@ -218,7 +240,8 @@ func since(all []reply, moment time.Time) []reply {
 	return late
 }
 
-// wantAll fails the test with the first few replies that are not as they should be.
+// wantAll fails the test if a reply is not good. It prints the first few of
+// those.
 func wantAll(t *testing.T, what string, all []reply, good func(reply) bool) {
 	t.Helper()
 	bad := 0
@@ -230,30 +253,32 @@ func wantAll(t *testing.T, what string, all []reply, good func(reply) bool) {
 			t.Errorf("%s: %v", what, r)
 		}
 	}
+
 	if bad > 0 {
 		t.Errorf("%s: %d of %d replies are wrong", what, bad, len(all))
 	}
 }
 
-// asking makes one and the same request again and again, numbered.
+// asking returns a function that makes the same request with different numbers.
 func asking(method, target string) func(int) question {
 	return func(i int) question { return question{Method: method, Target: target, Number: fmt.Sprint(i)} }
 }
 
-// workers starts n backends in processes of their own.
+// startWorkers starts n backends, each in its own process.
 func startWorkers(t *testing.T, n int) []*backend.Worker {
 	t.Helper()
 	workers := make([]*backend.Worker, n)
 	for i := range workers {
 		workers[i] = backend.StartWorker(t, string(rune('a'+i)), "127.0.0.1:0")
 	}
+
 	return workers
 }
 
-// target is an item of LB_BACKENDS.
+// target is a backend that can be an item of LB_BACKENDS.
 type target interface{ Target(...string) string }
 
-// targets is LB_BACKENDS with backends of one kind.
+// targets returns a value of LB_BACKENDS.
 func targets[T target](all ...T) string {
 	var items []string
 	for _, b := range all {
@@ -262,22 +287,25 @@ func targets[T target](all ...T) string {
 	return "LB_BACKENDS=" + strings.Join(items, ";")
 }
 
-// resetConn ends a connection with an RST.
+// resetConn closes a connection with a TCP reset.
 func resetConn(c net.Conn) {
 	_ = c.(*net.TCPConn).SetLinger(0)
 	_ = c.Close()
 }
 
-// processTime is the CPU time that a process has used.
+// processTime returns the CPU time that a process has used.
 func processTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Skip("no /proc here")
 	}
+
 	_, rest, _ := strings.Cut(string(raw), ") ")
 	fields := strings.Fields(rest)
 	user, _ := strconv.Atoi(fields[11])
 	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond // in ticks, of which Linux shows a hundred a second
+
+	// Linux reports it in ticks of 10 ms.
+	return time.Duration(user+system) * 10 * time.Millisecond
 }

@@ -25,14 +25,17 @@ func shownBackends(t *testing.T, p *binary.Process) map[string]shownBackend {
 	if err := json.Unmarshal([]byte(page.Text), &state); err != nil {
 		t.Fatalf("%v in %q", err, page.Text)
 	}
+
 	byName := map[string]shownBackend{}
 	for _, b := range state.Backends {
 		byName[b.Name] = b
 	}
+
 	return byName
 }
 
-// A backend that discovery has given up is shown until its last request ends, which nothing cuts.
+// A backend that discovery has given up is shown until its last request ends,
+// which nothing cuts.
 func TestCloud_ABackendThatLeftIsShownAsDrainingUntilItHasFinished(t *testing.T) {
 	t.Parallel()
 	begun, finish := make(chan struct{}), make(chan struct{})
@@ -48,16 +51,21 @@ func TestCloud_ABackendThatLeftIsShownAsDrainingUntilItHasFinished(t *testing.T)
 	go func() { answered <- get(t, newClient(t), p.URL("/")) }()
 	soon(t, "the request at the backend", begun)
 	m.Set(machineList, list(staying))
-	await.Until(t, "the backend is shown as draining", func() bool { return shownBackends(t, p)["leaving"].State == "draining" })
+	await.Until(t, "the backend is shown as draining",
+		func() bool { return shownBackends(t, p)["leaving"].State == "draining" })
 	if b := shownBackends(t, p)["leaving"]; b.InFlight != 1 || !strings.Contains(b.Reason, "published no more") {
 		t.Errorf("%+v", b)
 	}
+
 	if b := shownBackends(t, p)["staying"]; b.State != "eligible" {
 		t.Errorf("%+v", b)
 	}
+
 	close(finish)
 	if a := soon(t, "the answer", answered); a.StatusCode != http.StatusOK || a.Backend() != "leaving" {
 		t.Errorf("status %d from %q", a.StatusCode, a.Backend())
 	}
-	await.Until(t, "the backend has gone from the page", func() bool { _, there := shownBackends(t, p)["leaving"]; return !there })
+
+	await.Until(t, "the backend has gone from the page",
+		func() bool { _, there := shownBackends(t, p)["leaving"]; return !there })
 }

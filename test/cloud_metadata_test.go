@@ -20,6 +20,7 @@ func TestCloud_TrafficFollowsAnAttributeWithinASecond(t *testing.T) {
 	p := pillion.Start(t, affine, m.Environment)
 	load := startStream(t, 6, p.URL("/"))
 	load.More(t, 50)
+
 	for i := range 5 {
 		added := s[i+2]
 		set := time.Now()
@@ -28,12 +29,14 @@ func TestCloud_TrafficFollowsAnAttributeWithinASecond(t *testing.T) {
 		if took := time.Since(set); took > slowMachine(time.Second) {
 			t.Errorf("traffic followed after %v", took)
 		}
+
 		await.Until(t, "the backend that left gets nothing more", func() bool {
 			before := s[i].Hits()
 			load.More(t, 20)
 			return s[i].Hits() == before
 		})
 	}
+
 	load.Stop(t)
 }
 
@@ -53,15 +56,18 @@ func TestCloud_AnUntouchedBackendKeepsItsSessionsHealthAndConnections(t *testing
 		await.Until(t, "the new backend is used", func() bool { return get(t, client, p.URL("/")).Backend() == s[i+1].Name })
 		wantKept(t, client, p.URL("/"), own, 5)
 	}
+
 	if now := l.accepted.Load(); now != connections {
 		t.Errorf("the untouched backend had %d connections before the changes and %d after", connections, now)
 	}
-	if lines := messages(p, "backend joined", "kept") + messages(p, "backend changed", "kept") + messages(p, "backend left", "kept"); lines > 0 {
+	if lines := messages(p, "backend joined", "kept") + messages(p, "backend changed", "kept") +
+		messages(p, "backend left", "kept"); lines > 0 {
 		t.Error("the log says that the untouched backend was touched")
 	}
 }
 
-// Whatever the metadata server does instead of answering, what does not need it works at once, and the rest follows.
+// Whatever the metadata server does instead of answering, what does not need it
+// works at once, and the rest follows.
 func TestCloud_NothingWaitsForTheMetadataServer(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]server.Fault{
@@ -78,6 +84,7 @@ func TestCloud_NothingWaitsForTheMetadataServer(t *testing.T) {
 			})
 		})
 	}
+
 	t.Run("absent", func(t *testing.T) {
 		t.Parallel()
 		address, listen := absent(t)
@@ -87,25 +94,31 @@ func TestCloud_NothingWaitsForTheMetadataServer(t *testing.T) {
 	})
 }
 
-// wantStartAndRecovery starts with a list that holds a fixed backend beside two that cannot be found yet. The run
-// target takes no sessions, for there is no such service; its region is what has to be found.
+// wantStartAndRecovery starts with a list that holds a fixed backend beside two
+// that cannot be found yet. The run target takes no sessions, for there is no
+// such service; its region is what has to be found.
 func wantStartAndRecovery(t *testing.T, environment string, repair func(value string)) {
 	t.Helper()
 	s := backend.StartMany(t, 2)
 	began := time.Now()
 	p := pillion.Start(t, environment, backend.Backends(s[0])+";run://api?weight=0;metadata://instance/attributes/more")
-	if took := time.Since(began); took > slowMachine(time.Second) { // the process's own start is in it
+
+	// the process's own start is in it
+	if took := time.Since(began); took > slowMachine(time.Second) {
 		t.Errorf("listening after %v", took)
 	}
+
 	client := newClient(t)
 	asked := time.Now()
 	a := get(t, client, p.URL("/"))
 	if took := time.Since(asked); a.StatusCode != http.StatusOK || took > slowMachine(time.Second) {
 		t.Errorf("the fixed backend: status %d after %v", a.StatusCode, took)
 	}
+
 	for _, source := range []string{"run://api", "metadata://instance/attributes/more"} {
 		await.Until(t, "the log says that "+source+" is missing", func() bool { return len(warnings(p, source)) > 0 })
 	}
+
 	repair(list(s[1]))
 	await.Until(t, "the attribute's backend is used", func() bool { return get(t, client, p.URL("/")).Backend() == "two" })
 	await.Until(t, "the run target is found", func() bool { return messages(p, "backend joined", "api") == 1 })

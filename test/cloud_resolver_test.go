@@ -22,11 +22,13 @@ import (
 	programs "github.com/pillion-lb/pillion/test/internal/binary"
 )
 
-// network is a piece of 127.0.0.0/8 that belongs to one test: a DNS server on its address 53, and backends on others,
-// all on one port, as DNS targets want it.
+// network is a piece of 127.0.0.0/8 that belongs to one test: a DNS server on
+// its address 53, and backends on others, all on one port, as DNS targets want
+// it.
 type network struct {
 	*programs.Binary // runs with the DNS server as the only one that it knows
 	prefix           string
+	server           string // host:port of the DNS server
 	port             string
 
 	mu    sync.Mutex
@@ -37,39 +39,64 @@ type network struct {
 
 var networks atomic.Int64
 
-// newNetwork skips the test where a process may not have a resolv.conf of its own: that takes root, and a kernel that
-// permits mount namespaces.
+// newNetwork skips the test where a process may not have a resolv.conf of its
+// own: that takes root, and a kernel that permits mount namespaces.
 func newNetwork(t *testing.T) *network {
 	t.Helper()
+	n := listenNetwork(t, "53")
+	n.Binary = n.wrap(t)
+
+	return n
+}
+
+// newNamedNetwork is a network whose DNS server is on a port of its own, which
+// no resolv.conf can name. It takes no privilege.
+func newNamedNetwork(t *testing.T) *network {
+	t.Helper()
+	n := listenNetwork(t, "0")
+	n.Binary = pillion
+
+	return n
+}
+
+// listenNetwork starts the DNS server of a network.
+func listenNetwork(t *testing.T, port string) *network {
+	t.Helper()
 	n := &network{prefix: fmt.Sprintf("127.%d.%d.", 64+os.Getpid()%128, networks.Add(1)), zone: map[string][]netip.Addr{}}
-	udp, err := net.ListenPacket("udp", n.Address(53)+":53")
+	udp, err := net.ListenPacket("udp", n.Address(53)+":"+port)
 	if err != nil {
-		t.Skipf("a DNS server needs port 53: %v", err)
+		t.Skipf("no DNS server on port %s: %v", port, err)
 	}
-	tcp, err := net.Listen("tcp", n.Address(53)+":53")
+
+	n.server = udp.LocalAddr().String()
+	tcp, err := net.Listen("tcp", n.server)
 	if err != nil {
 		_ = udp.Close()
-		t.Skipf("a DNS server needs port 53: %v", err)
+		t.Skipf("no DNS server on port %s: %v", port, err)
 	}
+
 	var running sync.WaitGroup
 	running.Go(func() { n.serveUDP(udp) })
 	running.Go(func() { n.serveTCP(tcp) })
 	t.Cleanup(func() { _, _ = udp.Close(), tcp.Close(); running.Wait() })
-	n.Binary = n.wrap(t)
+
 	return n
 }
 
-// wrap is the program in a mount namespace of its own, in which /etc/resolv.conf names the DNS server.
+// wrap is the program in a mount namespace of its own, in which
+// /etc/resolv.conf names the DNS server.
 func (n *network) wrap(t *testing.T) *programs.Binary {
 	t.Helper()
 	unshare, err := exec.LookPath("unshare")
 	if err != nil {
 		t.Skip("there is no unshare here")
 	}
+
 	mount, err := exec.LookPath("mount")
 	if err != nil {
 		t.Skip("there is no mount here")
 	}
+
 	dir := t.TempDir()
 	conf, script := filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "pillion")
 	write := func(file, text string, mode os.FileMode) {
@@ -84,13 +111,15 @@ func (n *network) wrap(t *testing.T) *programs.Binary {
 	if out, err := exec.Command(unshare, "-m", "/bin/sh", "-c", probe).CombinedOutput(); err != nil {
 		t.Skipf("no mount namespace with a resolv.conf of its own: %v: %s", err, out)
 	}
+
 	return &programs.Binary{Path: script}
 }
 
 // Address is a host of the network.
 func (n *network) Address(host int) string { return n.prefix + fmt.Sprint(host) }
 
-// StartBackends starts named servers on the hosts 1, 2, 3 and so on, all on one port.
+// StartBackends starts named servers on the hosts 1, 2, 3 and so on, all on one
+// port.
 func (n *network) StartBackends(t *testing.T, count int) []*backend.Server {
 	t.Helper()
 	var servers []*backend.Server
@@ -102,8 +131,10 @@ func (n *network) StartBackends(t *testing.T, count int) []*backend.Server {
 		if n.port == "" {
 			_, n.port, _ = net.SplitHostPort(l.Addr().String())
 		}
+
 		servers = append(servers, backend.StartAt(t, fmt.Sprint("host-", i+1), l, nil))
 	}
+
 	return servers
 }
 
@@ -150,7 +181,8 @@ func (n *network) serveUDP(c net.PacketConn) {
 	}
 }
 
-// serveTCP is asked when an answer over UDP was truncated, and then says nothing.
+// serveTCP is asked when an answer over UDP was truncated, and then says
+// nothing.
 func (n *network) serveTCP(l net.Listener) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -159,6 +191,7 @@ func (n *network) serveTCP(l net.Listener) {
 		if err != nil {
 			return
 		}
+
 		context.AfterFunc(ctx, func() { _ = c.Close() })
 		var length [2]byte
 		_ = c.SetReadDeadline(time.Now().Add(time.Second))
@@ -176,9 +209,11 @@ func (n *network) answer(query []byte) []byte {
 	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 || n.fault == "silent" {
 		return nil
 	}
+
 	q := m.Questions[0]
 	addresses, known := n.zone[strings.ToLower(q.Name.String())]
 	m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
+
 	switch {
 	case n.fault == "nxdomain", !known:
 		m.RCode = dnsmessage.RCodeNameError
@@ -190,10 +225,12 @@ func (n *network) answer(query []byte) []byte {
 	default:
 		m.Answers = records(q, addresses)
 	}
+
 	reply, err := m.Pack()
 	if err != nil {
 		panic(err) // made of what was parsed
 	}
+
 	return reply
 }
 
@@ -208,5 +245,6 @@ func records(q dnsmessage.Question, addresses []netip.Addr) (found []dnsmessage.
 			found = append(found, dnsmessage.Resource{Header: h, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
 		}
 	}
+
 	return found
 }

@@ -39,6 +39,7 @@ func newMachineAt(t *testing.T, l net.Listener) machine {
 	t.Cleanup(hs.Close)
 	t.Cleanup(hs.CloseClientConnections)
 	t.Cleanup(func() { m.SetFault(server.Fault{Mode: server.Gone}) }) // ends what waits
+
 	return m
 }
 
@@ -49,29 +50,34 @@ func absent(t *testing.T) (address string, listen func() net.Listener) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	file := os.NewFile(uintptr(fd), "absent")
 	t.Cleanup(func() { _ = file.Close() })
 	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
+
 	name, err := syscall.Getsockname(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port), func() net.Listener {
 		if err := syscall.Listen(fd, 64); err != nil {
 			t.Fatal(err)
 		}
+
 		l, err := net.FileListener(file)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return l
 	}
 }
 
-// stream is callers that make one request after the other, each at most every ten milliseconds, until they are told to
-// stop. None of them may fail.
+// stream is callers that make one request after the other, each at most every
+// ten milliseconds, until they are told to stop. None of them may fail.
 type stream struct {
 	served   atomic.Int64
 	failures await.Values[string]
@@ -90,6 +96,7 @@ func startStream(t *testing.T, callers int, url string, fields ...string) *strea
 		}
 		s.running.Go(func() { s.call(client, []string{"GET", "POST"}[i%2], url, fields) })
 	}
+
 	return s
 }
 
@@ -102,19 +109,23 @@ func (s *stream) call(c *http.Client, method, url string, fields []string) {
 			return
 		case <-pace.C:
 		}
+
 		r, err := http.NewRequest(method, url, strings.NewReader("body"))
 		if err == nil {
 			for i := 0; i < len(fields); i += 2 {
 				r.Header[fields[i]] = []string{fields[i+1]}
 			}
+
 			var a answer
 			if a, err = exchange(c, r); err == nil && a.StatusCode != http.StatusOK {
 				err = fmt.Errorf("%s %q", a.Status, a.Text)
 			}
 		}
+
 		if err != nil {
 			s.failures.Add(fmt.Sprint(method, " ", err))
 		}
+
 		s.served.Add(1)
 	}
 }
@@ -126,7 +137,8 @@ func (s *stream) More(t *testing.T, n int64) {
 	await.Until(t, "requests are answered", func() bool { return s.served.Load() >= n })
 }
 
-// Stop ends the callers and fails the test for every request that failed. It returns how many there were.
+// Stop ends the callers and fails the test for every request that failed. It
+// returns how many there were.
 func (s *stream) Stop(t *testing.T) int64 {
 	t.Helper()
 	close(s.stop)
@@ -134,6 +146,7 @@ func (s *stream) Stop(t *testing.T) int64 {
 	if all := s.failures.All(); len(all) > 0 {
 		t.Errorf("%d of %d requests failed, the first: %s", len(all), s.served.Load(), all[0])
 	}
+
 	return s.served.Load()
 }
 
@@ -147,7 +160,8 @@ func warnings(p *binary.Process, source string) (found []binary.Line) {
 	return found
 }
 
-// slowMachine is what a promise in milliseconds is multiplied by where every instruction is observed.
+// slowMachine is what a promise in milliseconds is multiplied by where every
+// instruction is observed.
 func slowMachine(d time.Duration) time.Duration {
 	if binary.Race {
 		return 5 * d

@@ -14,12 +14,14 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/wire"
 )
 
-// wantNothingInside fails when an error answer lacks its request id or says anything of what is behind us.
+// wantNothingInside fails when an error answer lacks its request id or says
+// anything of what is behind us.
 func wantNothingInside(t *testing.T, a answer, secrets ...string) {
 	t.Helper()
 	if id := a.Header.Get("X-Request-Id"); !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) {
 		t.Errorf("a %d with the request id %q", a.StatusCode, id)
 	}
+
 	var everything strings.Builder
 	_ = a.Header.Write(&everything)
 	everything.WriteString(a.Text)
@@ -34,6 +36,7 @@ func TestError_OurOwnAnswersSayStatusAndIDOnly(t *testing.T) {
 	t.Parallel()
 	silent := silent(t)
 	garbage := backend.StartScript(t, "garbage", func(backend.Request) string { return "SSH-2.0-OpenSSH_9.2\r\n\r\n" })
+
 	hangs := backend.StartRaw(t, "hangs", func(c *backend.Conn) { _, _ = io.Copy(io.Discard, c) })
 	for name, c := range map[string]struct {
 		backends string
@@ -71,6 +74,7 @@ func TestError_ASlowHeadIs504AndTheRequestIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	raw := backend.StartRaw(t, "hangs", func(c *backend.Conn) { _, _ = io.Copy(io.Discard, c) })
 	p := pillion.Start(t, "LB_RESPONSE_TIMEOUT=500ms", raw.Environment())
+
 	client := newClient(t)
 	for _, method := range []string{"GET", "POST"} {
 		began := time.Now()
@@ -93,6 +97,7 @@ func TestError_TheWholeExchangeHasItsOwnLimit(t *testing.T) {
 func TestError_AnUploadThatTakesTooLongEjectsNoBackend(t *testing.T) {
 	t.Parallel()
 	b := backend.StartMany(t, 2)
+
 	p := pillion.Start(t, "LB_REQUEST_TIMEOUT=200ms", "LB_EJECT_ERRORS=1", backend.Backends(b...))
 	for range 4 {
 		c := wire.Dial(t, p.Address)
@@ -101,6 +106,7 @@ func TestError_AnUploadThatTakesTooLongEjectsNoBackend(t *testing.T) {
 			t.Errorf("status %d", r.StatusCode)
 		}
 	}
+
 	if n := count(p, saying("backend ejected", "")); n != 0 {
 		t.Errorf("%d backends were ejected", n)
 	}
@@ -123,7 +129,8 @@ func TestError_ADepartedClientIs499InTheLog(t *testing.T) {
 	p.Line("an access line of 499", func(l binary.Line) bool { return statusOf(l) == 499 })
 }
 
-// statusOf is the status of an access line in Cloud Logging's form, 0 for other lines.
+// statusOf is the status of an access line in Cloud Logging's form, 0 for other
+// lines.
 func statusOf(l binary.Line) int {
 	request, _ := l.Fields["httpRequest"].(map[string]any)
 	status, _ := request["status"].(float64)
@@ -145,6 +152,7 @@ func TestError_AccessLogSwitches(t *testing.T) {
 			for _, path := range []string{"/", "/500", "/"} {
 				get(t, client, p.URL(path))
 			}
+
 			p.Signal(terminate)
 			p.Wait(await.Limit)
 			var got []int
@@ -153,6 +161,7 @@ func TestError_AccessLogSwitches(t *testing.T) {
 					got = append(got, status)
 				}
 			}
+
 			if len(got) != len(want) {
 				t.Errorf("access lines of %v, want %v", got, want)
 			}
@@ -167,13 +176,15 @@ func TestError_LogsSayTheCauseUnderTheClientsID(t *testing.T) {
 	a := get(t, newClient(t), p.URL("/"))
 	id := a.Header.Get("X-Request-Id")
 	p.Line("about the request and its cause", func(l binary.Line) bool {
-		return id != "" && strings.Contains(l.Text, id) && (strings.Contains(l.Text, "refused") || strings.Contains(l.Text, "connect"))
+		return id != "" && strings.Contains(l.Text, id) && (strings.Contains(l.Text, "refused") ||
+			strings.Contains(l.Text, "connect"))
 	})
 }
 
 func TestError_BodiesOverTheLimitAre413(t *testing.T) {
 	t.Parallel()
 	b := backend.Start(t, "one", nil)
+
 	p := pillion.Start(t, "LB_MAX_BODY_BYTES=1KiB", backend.Backends(b))
 	for protocol, client := range map[string]*http.Client{"http/1.1": newClient(t), "h2c": newH2CClient(t)} {
 		for size, want := range map[int]int{1024: 200, 1025: 413, 4096: 413} {
@@ -182,6 +193,7 @@ func TestError_BodiesOverTheLimitAre413(t *testing.T) {
 			if a.StatusCode != want {
 				t.Errorf("%s: %d bytes: status %d, want %d", protocol, size, a.StatusCode, want)
 			}
+
 			a = send(t, client, newRequest(t, "POST", p.URL("/"), io.MultiReader(strings.NewReader(body))))
 			if a.StatusCode != want {
 				t.Errorf("%s: %d chunked bytes: status %d, want %d", protocol, size, a.StatusCode, want)
@@ -198,6 +210,7 @@ func TestError_HeadsOverTheLimitAre431(t *testing.T) {
 	for i := range many {
 		many[i] = "A: b"
 	}
+
 	for name, c := range map[string]struct {
 		fields []string
 		want   int
@@ -229,7 +242,8 @@ func TestError_AmbiguousRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	p, raw := recorded(t, nil)
 	for name, sent := range map[string]string{
-		"both lengths":       "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"both lengths": "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n0\r\n\r\n",
 		"two lengths":        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
 		"signed length":      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello",
 		"odd coding":         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
@@ -250,10 +264,12 @@ func TestError_AmbiguousRequestsAreRefused(t *testing.T) {
 		if r.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: status %d, want 400", name, r.StatusCode)
 		}
+
 		if _, err := c.Rest(); err != nil {
 			t.Errorf("%s: the connection did not end cleanly: %v", name, err)
 		}
 	}
+
 	if n := raw.Requests.Len(); n != 0 {
 		t.Errorf("the backend saw %d of them: %v", n, raw.Requests.All())
 	}

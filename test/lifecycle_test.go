@@ -17,7 +17,7 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/wire"
 )
 
-// terminate is how platforms ask a process to go.
+// terminate is the signal with which platforms stop a process.
 const terminate = syscall.SIGTERM
 
 func TestStart_ListensAtOnceAndSaysWhere(t *testing.T) {
@@ -27,6 +27,7 @@ func TestStart_ListensAtOnceAndSaysWhere(t *testing.T) {
 	if line.String("severity") != "INFO" {
 		t.Errorf("the line is %s", line.Text)
 	}
+
 	if host, _, err := net.SplitHostPort(p.Address); err != nil || host != "127.0.0.1" {
 		t.Errorf("the address is %q", p.Address)
 	}
@@ -41,6 +42,7 @@ func TestStart_PORTIsTheIngressPort(t *testing.T) {
 	if !strings.HasSuffix(p.Address, ":"+port) {
 		t.Errorf("PORT=%s listens on %s", port, p.Address)
 	}
+
 	wantStatus(t, get(t, newClient(t), "http://127.0.0.1:"+port+"/"), http.StatusOK)
 }
 
@@ -51,6 +53,7 @@ func TestStart_APortInUseIsAnError(t *testing.T) {
 	if code := p.Wait(await.Limit); code == 0 || code == 78 {
 		t.Errorf("exit code %d", code)
 	}
+
 	if printed := p.Printed(); !strings.Contains(printed, taken.Address) || !strings.Contains(printed, "in use") {
 		t.Errorf("it printed %q", printed)
 	}
@@ -71,17 +74,20 @@ func TestStart_ABadEnvironmentExits78(t *testing.T) {
 	}
 }
 
-// serviceLinks is what Kubernetes puts into every container for Services called lb and lb-app.
+// serviceLinks returns the variables that Kubernetes sets in every container
+// for Services called lb and lb-app.
 func serviceLinks() []string {
 	var env []string
 	for _, name := range []string{"LB", "LB_APP"} {
 		env = append(env,
-			name+"_SERVICE_HOST=10.0.0.10", name+"_SERVICE_PORT=80", name+"_SERVICE_PORT_HTTP=80", name+"_SERVICE_PORT_METRICS_TLS=9090",
+			name+"_SERVICE_HOST=10.0.0.10", name+"_SERVICE_PORT=80", name+"_SERVICE_PORT_HTTP=80",
+			name+"_SERVICE_PORT_METRICS_TLS=9090",
 			name+"_PORT=tcp://10.0.0.10:80", name+"_PORT_80_TCP=tcp://10.0.0.10:80", name+"_PORT_80_TCP_PROTO=tcp",
 			name+"_PORT_80_TCP_PORT=80", name+"_PORT_80_TCP_ADDR=10.0.0.10", name+"_PORT_53_UDP=udp://10.0.0.10:53",
 			name+"_PORT_53_UDP_PROTO=udp", name+"_PORT_53_UDP_PORT=53", name+"_PORT_53_UDP_ADDR=10.0.0.10",
 			name+"_PORT_132_SCTP=sctp://10.0.0.10:132")
 	}
+
 	return env
 }
 
@@ -100,6 +106,7 @@ func TestStatus_OwnPathsAnswerAndTheRestIsTheApps(t *testing.T) {
 	app := func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, "app ", r.RequestURI) }
 	servers := backend.Backends(backend.Start(t, "one", app))
 	p := pillion.Start(t, servers)
+
 	client := newClient(t)
 	for _, path := range []string{"/.lb/started", "/.lb/ready", "/.lb/live"} {
 		await.Until(t, path+" is 200", func() bool { return get(t, client, p.URL(path)).StatusCode == http.StatusOK })
@@ -107,19 +114,25 @@ func TestStatus_OwnPathsAnswerAndTheRestIsTheApps(t *testing.T) {
 			t.Errorf("%s is answered by %q", path, a.Backend())
 		}
 	}
-	for _, path := range []string{"/.lb/other", "/.lb/", "/.lb", "/.lb/readyx", "/.lb/ready/", "/x/.lb/ready", "/.LB/ready", "/.lb/%72eady", "/.lb//ready"} {
+
+	for _, path := range []string{"/.lb/other", "/.lb/", "/.lb", "/.lb/readyx", "/.lb/ready/", "/x/.lb/ready",
+		"/.LB/ready", "/.lb/%72eady", "/.lb//ready"} {
 		if a := get(t, client, p.URL(path)); a.Text != "app "+path {
 			t.Errorf("%s: %d %q, want the app's answer", path, a.StatusCode, a.Text)
 		}
 	}
+
 	moved := pillion.Start(t, servers, "LB_STATUS_PATH=/internal/")
-	await.Until(t, "the moved path is 200", func() bool { return get(t, client, moved.URL("/internal/ready")).StatusCode == http.StatusOK })
+	await.Until(t, "the moved path is 200",
+		func() bool { return get(t, client, moved.URL("/internal/ready")).StatusCode == http.StatusOK })
 	if a := get(t, client, moved.URL("/internal/ready")); a.Backend() != "" {
 		t.Errorf("the moved path is answered by %q", a.Backend())
 	}
+
 	if a := get(t, client, moved.URL("/.lb/ready")); a.Backend() != "one" {
 		t.Errorf("the default path of a moved one answers from %q", a.Backend())
 	}
+
 	off := pillion.Start(t, servers, "LB_STATUS_PATH=none")
 	if a := get(t, client, off.URL("/.lb/ready")); a.Backend() != "one" {
 		t.Errorf("with none, /.lb/ready answers from %q", a.Backend())
@@ -149,12 +162,13 @@ func TestStatus_ReadyIsRefusedWhileDraining(t *testing.T) {
 	if a.StatusCode != http.StatusOK || !a.Close {
 		t.Errorf("while draining: status %d, Connection: close %v", a.StatusCode, a.Close)
 	}
+
 	if code := p.Wait(await.Limit); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
 
-// held is a backend whose answers wait for release.
+// held starts a backend whose answers wait until release is called.
 func held(t *testing.T) (b *backend.Server, arrived chan struct{}, release func()) {
 	t.Helper()
 	arrived, wait := make(chan struct{}, 100), make(chan struct{})
@@ -166,6 +180,7 @@ func held(t *testing.T) (b *backend.Server, arrived chan struct{}, release func(
 		}
 		_, _ = io.WriteString(w, "done")
 	})
+
 	return b, arrived, sync.OnceFunc(func() { close(wait) })
 }
 
@@ -175,6 +190,7 @@ func TestStop_RequestsInFlightAreFinished(t *testing.T) {
 	p := pillion.Start(t, backend.Backends(b))
 	clients := map[string]*http.Client{"http/1.1": newClient(t), "h2c": newH2CClient(t)}
 	var open sync.WaitGroup
+
 	for protocol, client := range clients {
 		for range 10 {
 			open.Go(func() {
@@ -183,15 +199,18 @@ func TestStop_RequestsInFlightAreFinished(t *testing.T) {
 				if err != nil || a.Text != "done" {
 					t.Errorf("%s: %v, %q", protocol, err, a.Text)
 				}
+
 				if err == nil && protocol == "http/1.1" && !a.Close {
 					t.Errorf("%s: the last answer does not say Connection: close", protocol)
 				}
 			})
 		}
 	}
+
 	for range 20 {
 		soon(t, "a request", arrived)
 	}
+
 	idle := wire.Dial(t, p.Address)
 	idle.Get("/.lb/live")
 	idle.Response("GET")
@@ -199,6 +218,7 @@ func TestStop_RequestsInFlightAreFinished(t *testing.T) {
 	if _, err := idle.Rest(); err != nil {
 		t.Errorf("an idle connection was not closed: %v", err)
 	}
+
 	await.Until(t, "the listener is closed", func() bool {
 		c, err := net.Dial("tcp", p.Address)
 		if err == nil {
@@ -227,6 +247,7 @@ func TestStop_EndsInTimeAndSaysWhatWasCut(t *testing.T) {
 	if took := time.Since(began); code != 0 || took < time.Second || took > 2500*time.Millisecond+slack {
 		t.Errorf("exit code %d after %v", code, took)
 	}
+
 	said := false
 	for _, l := range p.Lines() {
 		said = said || strings.Contains(l.Text, "cut")
@@ -236,7 +257,7 @@ func TestStop_EndsInTimeAndSaysWhatWasCut(t *testing.T) {
 	}
 }
 
-// slack is what a busy machine may add to a limit.
+// slack is the time that a busy machine may add to a limit.
 const slack = 2 * time.Second
 
 func TestStop_ASecondSignalEndsAtOnce(t *testing.T) {
@@ -249,7 +270,8 @@ func TestStop_ASecondSignalEndsAtOnce(t *testing.T) {
 	soon(t, "a request", arrived)
 	p.Signal(terminate)
 	p.Line("about the first signal", func(l binary.Line) bool {
-		return strings.Contains(l.Text, "drain") || strings.Contains(l.Text, "SIGTERM") || strings.Contains(l.Text, "terminated")
+		return strings.Contains(l.Text, "drain") || strings.Contains(l.Text, "SIGTERM") ||
+			strings.Contains(l.Text, "terminated")
 	})
 	p.Signal(syscall.SIGINT)
 	p.Wait(5 * time.Second)
@@ -276,11 +298,13 @@ func TestStop_HTTP2ClientsAreToldToGo(t *testing.T) {
 	if _, err := io.ReadFull(c.In, first); err != nil || first[3] != 4 {
 		t.Fatalf("the first frame is %q (%v), want SETTINGS", first, err)
 	}
+
 	p.Signal(terminate)
 	rest, err := c.Rest()
 	if err != nil || !strings.Contains(rest, "\x07\x00\x00\x00\x00\x00") {
 		t.Errorf("after SIGTERM came %q (%v), want a GOAWAY frame", rest, err)
 	}
+
 	if code := p.Wait(await.Limit); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -294,8 +318,10 @@ func TestStop_EgressServesUntilItsClientsAreGone(t *testing.T) {
 	c.Response("GET")
 	p.Signal(terminate)
 	p.Line("about the signal", func(l binary.Line) bool {
-		return strings.Contains(l.Text, "drain") || strings.Contains(l.Text, "SIGTERM") || strings.Contains(l.Text, "terminated")
+		return strings.Contains(l.Text, "drain") || strings.Contains(l.Text, "SIGTERM") ||
+			strings.Contains(l.Text, "terminated")
 	})
+
 	for range 5 {
 		c.Get("/")
 		if r, _ := c.Response("GET"); r.StatusCode != http.StatusOK {
@@ -305,6 +331,7 @@ func TestStop_EgressServesUntilItsClientsAreGone(t *testing.T) {
 			t.Fatal("unasked bytes")
 		}
 	}
+
 	other := newClient(t)
 	wantStatus(t, get(t, other, p.URL("/")), http.StatusOK)
 	other.CloseIdleConnections()

@@ -20,6 +20,7 @@ func TestLimit_ASlowHeadIs408(t *testing.T) {
 	if r.StatusCode != http.StatusRequestTimeout || time.Since(began) < 500*time.Millisecond {
 		t.Errorf("status %d after %v", r.StatusCode, time.Since(began))
 	}
+
 	if _, err := c.Rest(); err != nil {
 		t.Errorf("the connection did not end cleanly: %v", err)
 	}
@@ -47,6 +48,7 @@ func TestLimit_AnIdleConnectionIsClosed(t *testing.T) {
 			c.Get("/")
 			c.Response("GET")
 		}
+
 		if rest, err := c.Rest(); rest != "" || err != nil {
 			t.Errorf("after %d requests an idle connection ended with %q (%v)", requests, rest, err)
 		}
@@ -57,16 +59,19 @@ func TestLimit_ConnectionsOverTheLimitAreNeverHalfServed(t *testing.T) {
 	t.Parallel()
 	p, _ := recorded(t, []string{"LB_MAX_CONNECTIONS=2"})
 	var open []*wire.Conn
+
 	for range 2 {
 		c := wire.Dial(t, p.Address)
 		c.Get("/")
 		c.Response("GET")
 		open = append(open, c)
 	}
+
 	over := wire.Dial(t, p.Address)
 	if rest, _ := over.Rest(); rest != "" && !strings.HasPrefix(rest, "HTTP/1.1 503 ") {
 		t.Errorf("a connection over the limit got %q", rest)
 	}
+
 	for _, c := range open {
 		c.Get("/")
 		if r, _ := c.Response("GET"); r.StatusCode != http.StatusOK {

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// load is many requests at once: each worker on a connection of its own, each request with a number of its own.
+// load is a number of requests by several workers. Each worker has its own
+// connection, and each request its own number.
 type load struct {
 	client   *http.Client
 	workers  int
@@ -19,11 +20,13 @@ type load struct {
 	check    func(i int, a answer) error // nil wants a 200
 }
 
-// run sends all requests and fails the test with the first few of those that went wrong.
+// run sends all requests. It fails the test if some failed, and prints the
+// first few of these.
 func (l load) run(t *testing.T) {
 	t.Helper()
 	var next, failed atomic.Int64
 	var workers sync.WaitGroup
+
 	for range l.workers {
 		workers.Go(func() {
 			for i := int(next.Add(1)); i <= l.requests; i = int(next.Add(1)) {
@@ -33,6 +36,7 @@ func (l load) run(t *testing.T) {
 			}
 		})
 	}
+
 	workers.Wait()
 	if n := failed.Load(); n > 0 {
 		t.Errorf("%d of %d requests failed", n, l.requests)
@@ -44,6 +48,7 @@ func (l load) one(i int) error {
 	if err != nil {
 		return err
 	}
+
 	a, err := exchange(l.client, request)
 	if err != nil {
 		return err
@@ -51,13 +56,16 @@ func (l load) one(i int) error {
 	if l.check != nil {
 		return l.check(i, a)
 	}
+
 	if a.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %d %q", a.StatusCode, a.Text)
 	}
+
 	return nil
 }
 
-// exchange is send for goroutines, which must not end the test.
+// exchange is send for other goroutines than the test's, which must not call
+// Fatal.
 func exchange(c *http.Client, r *http.Request) (answer, error) {
 	response, err := c.Do(r)
 	if err != nil {
@@ -65,22 +73,24 @@ func exchange(c *http.Client, r *http.Request) (answer, error) {
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
+
 	return answer{Response: response, Text: string(text)}, err
 }
 
-// post makes numbered POSTs to url, whose bodies are their numbers.
+// post returns a function that makes POSTs to url. The body is the request's
+// number.
 func post(url string) func(i int) (*http.Request, error) {
 	return func(i int) (*http.Request, error) {
 		return http.NewRequest(http.MethodPost, url, strings.NewReader(fmt.Sprint(i)))
 	}
 }
 
-// gets makes GETs of url.
+// gets returns a function that makes GETs of url.
 func gets(url string) func(i int) (*http.Request, error) {
 	return func(int) (*http.Request, error) { return http.NewRequest(http.MethodGet, url, nil) }
 }
 
-// tally counts what arrives, by a key.
+// tally counts arrivals by a key.
 type tally struct {
 	mu     sync.Mutex
 	counts map[string]int
@@ -106,6 +116,7 @@ func (c *tally) wantOnce(t *testing.T, n int) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	missing, twice := 0, 0
 	for i := range n {
 		switch count := c.counts[fmt.Sprint(i+1)]; {
@@ -115,7 +126,9 @@ func (c *tally) wantOnce(t *testing.T, n int) {
 			twice++
 		}
 	}
+
 	if missing > 0 || twice > 0 || len(c.counts) != n {
-		t.Errorf("of %d requests %d never arrived and %d arrived more than once (%d different)", n, missing, twice, len(c.counts))
+		t.Errorf("of %d requests %d never arrived and %d arrived more than once (%d different)", n, missing, twice,
+			len(c.counts))
 	}
 }

@@ -1,8 +1,10 @@
-// Package test holds the promises that can be seen from outside. It builds the program once, starts it with an
-// environment, talks to it as clients, backends and collectors do, and imports none of the program's packages.
+// Package test holds the promises that can be seen from outside. It builds the
+// program once, starts it with an environment, talks to it as clients, backends
+// and collectors do, and imports none of the program's packages.
 //
-// Every test starts processes and listeners of its own on ports that the kernel chooses, so all of them run at once and
-// in any order. Under the race detector the program is built with it too, and a race in any process fails the test
+// Every test starts processes and listeners of its own on ports that the kernel
+// chooses, so all of them run at once and in any order. Under the race detector
+// the program is built with it too, and a race in any process fails the test
 // that started it.
 package test
 
@@ -16,26 +18,30 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/await"
 	"github.com/pillion-lb/pillion/test/internal/backend"
 	"github.com/pillion-lb/pillion/test/internal/binary"
+	"github.com/pillion-lb/pillion/test/internal/confine"
 )
 
 // pillion is the program under test, built by TestMain.
 var pillion *binary.Binary
 
 func TestMain(m *testing.M) {
+	confine.RunChild()
 	backend.RunWorker()
 	os.Exit(binary.Main(m, "..", &pillion))
 }
 
-// answer is a response whose body was read whole.
+// answer is a response with its complete body.
 type answer struct {
 	*http.Response
 	Text string
 }
 
-// Backend is the name of the backend that answered, "" for an answer of the proxy's own.
+// Backend returns the name of the backend that answered, or "" for an answer of
+// Pillion's own.
 func (a answer) Backend() string { return a.Header.Get(backend.NameField) }
 
-// newClient is an HTTP/1.1 client with connections of its own. It follows no redirects and keeps no cookies.
+// newClient returns an HTTP/1.1 client with its own connections. It follows no
+// redirects and keeps no cookies.
 func newClient(t *testing.T) *http.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -45,7 +51,8 @@ func newClient(t *testing.T) *http.Client {
 	}
 }
 
-// newH2CClient speaks HTTP/2 in clear text with prior knowledge, on one connection.
+// newH2CClient returns a client for HTTP/2 in clear text with prior knowledge.
+// It uses one connection.
 func newH2CClient(t *testing.T) *http.Client {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
@@ -54,24 +61,27 @@ func newH2CClient(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport, Timeout: await.Limit}
 }
 
-// newRequest makes a request; fields are names and values in turn.
+// newRequest returns a request. fields are names and values in turn.
 func newRequest(t *testing.T, method, url string, body io.Reader, fields ...string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for i := 0; i < len(fields); i += 2 {
 		r.Header.Add(fields[i], fields[i+1])
 	}
+
 	if host := r.Header.Get("Host"); host != "" {
 		r.Host = host
 		r.Header.Del("Host")
 	}
+
 	return r
 }
 
-// send makes one exchange that must have an answer.
+// send sends a request. It fails the test if there is no complete answer.
 func send(t *testing.T, c *http.Client, r *http.Request) answer {
 	t.Helper()
 	response, err := c.Do(r)
@@ -83,19 +93,20 @@ func send(t *testing.T, c *http.Client, r *http.Request) answer {
 	if err != nil {
 		t.Fatalf("%s %s: body: %v", r.Method, r.URL, err)
 	}
+
 	return answer{Response: response, Text: string(text)}
 }
 
-// get is send of a GET; fields are names and values in turn.
+// get sends a GET. fields are names and values in turn.
 func get(t *testing.T, c *http.Client, url string, fields ...string) answer {
 	t.Helper()
 	return send(t, c, newRequest(t, http.MethodGet, url, nil, fields...))
 }
 
-// listening is the line in which the program says where it listens.
+// listening reports whether a log line is the one with the address.
 func listening(l binary.Line) bool { return l.String("message") == "listening" }
 
-// soon is the next value of a channel; a closed one counts as well.
+// soon waits for the next value of a channel, or for its end.
 func soon[T any](t *testing.T, what string, c <-chan T) T {
 	t.Helper()
 	select {
@@ -107,7 +118,7 @@ func soon[T any](t *testing.T, what string, c <-chan T) T {
 	}
 }
 
-// wantStatus fails the test for another status.
+// wantStatus fails the test if the answer has another status.
 func wantStatus(t *testing.T, a answer, status int) {
 	t.Helper()
 	if a.StatusCode != status {

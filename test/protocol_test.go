@@ -11,11 +11,15 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/wire"
 )
 
-// report answers with how the request came.
+// report answers with the protocol, method, host and body length of the
+// request.
 func report(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Trailer", "X-End")
 	body, _ := io.ReadAll(r.Body)
-	_ = http.NewResponseController(w).Flush() // else HTTP/2 answers with a length, and HTTP/1.1 has no trailers beside one
+
+	// Without a flush, net/http would send Content-Length, and HTTP/1.1 has no
+	// trailers after that.
+	_ = http.NewResponseController(w).Flush()
 	_, _ = fmt.Fprintf(w, "%s %s tls=%v host=%s body=%d", r.Proto, r.Method, r.TLS != nil, r.Host, len(body))
 	w.Header().Set("X-End", "1")
 }
@@ -23,13 +27,15 @@ func report(w http.ResponseWriter, r *http.Request) {
 func TestProtocol_EachToItsBackend(t *testing.T) {
 	t.Parallel()
 	authority := backend.NewAuthority(t)
+
 	plain, secure := backend.Start(t, "one", report), backend.StartTLS(t, "one", authority, report)
 	for name, c := range map[string]struct{ env, target, want string }{
-		"http":             {"", "http://" + plain.Address, "HTTP/1.1 POST tls=false host=app.example body=5"},
-		"h2c":              {"", "h2c://" + plain.Address, "HTTP/2.0 POST tls=false host=app.example body=5"},
-		"https":            {"", "https://" + secure.Address, "HTTP/1.1 POST tls=true host=" + secure.Address + " body=5"},
-		"h2":               {"", "h2://" + secure.Address, "HTTP/2.0 POST tls=true host=" + secure.Address + " body=5"},
-		"https, client":    {"LB_HOST_HEADER=client", "https://" + secure.Address, "HTTP/1.1 POST tls=true host=app.example body=5"},
+		"http":  {"", "http://" + plain.Address, "HTTP/1.1 POST tls=false host=app.example body=5"},
+		"h2c":   {"", "h2c://" + plain.Address, "HTTP/2.0 POST tls=false host=app.example body=5"},
+		"https": {"", "https://" + secure.Address, "HTTP/1.1 POST tls=true host=" + secure.Address + " body=5"},
+		"h2":    {"", "h2://" + secure.Address, "HTTP/2.0 POST tls=true host=" + secure.Address + " body=5"},
+		"https, client": {"LB_HOST_HEADER=client", "https://" + secure.Address,
+			"HTTP/1.1 POST tls=true host=app.example body=5"},
 		"LB_PROTOCOL=h2c":  {"LB_PROTOCOL=h2c", plain.Address, "HTTP/2.0 POST tls=false host=app.example body=5"},
 		"LB_PROTOCOL=http": {"LB_PROTOCOL=http1", plain.Address, "HTTP/1.1 POST tls=false host=app.example body=5"},
 	} {
@@ -39,10 +45,12 @@ func TestProtocol_EachToItsBackend(t *testing.T) {
 			if c.env != "" {
 				env = append(env, c.env)
 			}
+
 			p := pillion.Start(t, env...)
 			for protocol, client := range map[string]*http.Client{"http/1.1": newClient(t), "h2c": newH2CClient(t)} {
 				for range 3 {
-					a := send(t, client, newRequest(t, "POST", p.URL("/"), strings.NewReader("hello"), "Host", "app.example", "TE", "trailers"))
+					a := send(t, client, newRequest(t, "POST", p.URL("/"), strings.NewReader("hello"), "Host", "app.example", "TE",
+						"trailers"))
 					if a.Text != c.want || a.Trailer.Get("X-End") != "1" {
 						t.Errorf("%s client: %d %q with the trailers %v, want %q", protocol, a.StatusCode, a.Text, a.Trailer, c.want)
 					}
@@ -61,6 +69,7 @@ func TestProtocol_AutoSpeaksHTTP2ForGRPC(t *testing.T) {
 	if !strings.HasPrefix(a.Text, "HTTP/2.0 ") || a.Trailer.Get("X-End") != "1" {
 		t.Errorf("a gRPC call arrived as %q with the trailers %v", a.Text, a.Trailer)
 	}
+
 	if a := get(t, newH2CClient(t), p.URL("/")); !strings.HasPrefix(a.Text, "HTTP/1.1 ") {
 		t.Errorf("another request arrived as %q", a.Text)
 	}
@@ -79,6 +88,7 @@ func TestProtocol_AnUnknownAuthorityIsABadGateway(t *testing.T) {
 			wantNothingInside(t, a, secure.Address, "x509", "certificate", "tls")
 		}
 	}
+
 	if secure.Hits() != 0 {
 		t.Error("a request reached a backend that nobody vouches for")
 	}
@@ -92,6 +102,7 @@ func TestProtocol_WebSocketGoesOverHTTP1ToAnH2CBackend(t *testing.T) {
 	if head := c.Head(); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
 		t.Fatalf("the handshake's answer is %q", head)
 	}
+
 	c.Expect(text("hi", false))
 }
 

@@ -19,7 +19,8 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/wire"
 )
 
-// over is a proxy over one net/http backend, and a client of each protocol.
+// over starts Pillion with one net/http backend, and returns a client for each
+// protocol.
 func over(t *testing.T, handler http.HandlerFunc, env ...string) (*binary.Process, map[string]*http.Client) {
 	t.Helper()
 	p := pillion.Start(t, append(env, backend.Backends(backend.Start(t, "one", handler)))...)
@@ -43,8 +44,10 @@ func TestRelay_MethodsStatusesAndEmptyBodies(t *testing.T) {
 				if method == "HEAD" || status == 204 || status == 304 {
 					want = ""
 				}
+
 				if a.StatusCode != status || a.Text != want || a.Header.Get("Method") != method {
-					t.Errorf("%s %s: %d %q by %s, want %d %q", protocol, method, a.StatusCode, a.Text, a.Header.Get("Method"), status, want)
+					t.Errorf("%s %s: %d %q by %s, want %d %q", protocol, method, a.StatusCode, a.Text, a.Header.Get("Method"), status,
+						want)
 				}
 			}
 		}
@@ -73,6 +76,7 @@ func TestRelay_LargeBodiesArriveWhole(t *testing.T) {
 		_, _ = w.Write(body)
 	})
 	body := bytes.Repeat([]byte("0123456789abcde\n"), 10<<20/16)
+
 	sum := fmt.Sprintf("%x", sha256.Sum256(body))
 	for protocol, client := range clients {
 		for _, path := range []string{"/known", "/chunked"} {
@@ -80,6 +84,7 @@ func TestRelay_LargeBodiesArriveWhole(t *testing.T) {
 			if path == "/chunked" {
 				reader = io.MultiReader(reader)
 			}
+
 			a := send(t, client, newRequest(t, "POST", p.URL(path), reader))
 			if a.Header.Get("Sum") != sum || a.Text != string(body) {
 				t.Errorf("%s %s: %d bytes came back, the sum there was %s", protocol, path, len(a.Text), a.Header.Get("Sum"))
@@ -91,11 +96,13 @@ func TestRelay_LargeBodiesArriveWhole(t *testing.T) {
 func TestRelay_EarlyHintsComeBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{}, 2)
+
 	p, clients := over(t, func(w http.ResponseWriter, _ *http.Request) {
 		for i := range 2 {
 			w.Header().Set("Link", fmt.Sprintf("</%d.css>; rel=preload", i))
 			w.WriteHeader(http.StatusEarlyHints)
 		}
+
 		<-release
 		w.Header().Set("Link", "</last>")
 		_, _ = io.WriteString(w, "done")
@@ -114,6 +121,7 @@ func TestRelay_EarlyHintsComeBeforeTheAnswer(t *testing.T) {
 		if got := strings.Join(hints, "; "); got != "103 </0.css>; rel=preload; 103 </1.css>; rel=preload" {
 			t.Errorf("%s: hints %q", protocol, got)
 		}
+
 		if a.Text != "done" || strings.Join(a.Header.Values("Link"), ";") != "</last>" {
 			t.Errorf("%s: the answer %q with Link %q", protocol, a.Text, a.Header.Values("Link"))
 		}
@@ -127,6 +135,7 @@ func TestRelay_ExpectContinueIsTheBackendsToAnswer(t *testing.T) {
 		if _, err := c.ReadHead(); err != nil {
 			return
 		}
+
 		asked <- struct{}{}
 		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
 		body := make([]byte, 5)
@@ -140,6 +149,7 @@ func TestRelay_ExpectContinueIsTheBackendsToAnswer(t *testing.T) {
 	if head := c.Head(); !strings.HasPrefix(head, "HTTP/1.1 100") {
 		t.Fatalf("first came %q", head)
 	}
+
 	c.Send("hello")
 	if r, body := c.Response("POST"); r.StatusCode != 200 || body != "hello" {
 		t.Errorf("%d %q", r.StatusCode, body)
@@ -190,6 +200,7 @@ func TestRelay_TrailersOfTheRequest(t *testing.T) {
 			t.Errorf("%s: the backend saw the trailer %q", protocol, a.Text)
 		}
 	}
+
 	c := wire.Dial(t, p.Address)
 	c.Send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Late: 2\r\n\r\n")
 	if r, body := c.Response("POST"); r.StatusCode != 200 || body != "2" {
@@ -197,7 +208,8 @@ func TestRelay_TrailersOfTheRequest(t *testing.T) {
 	}
 }
 
-// Each part is sent only after the part before it arrived, so a part that is held back ends the test.
+// The backend sends each part only after the part before has arrived. If a part
+// is not passed on at once, the test fails.
 func TestRelay_StreamsAreFlushedAsTheyCome(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"text/event-stream", "text/plain"} {
@@ -215,6 +227,7 @@ func TestRelay_StreamsAreFlushedAsTheyCome(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			for i := range 5 {
 				part := make([]byte, len("data: 0\n\n"))
 				if _, err := io.ReadFull(response.Body, part); err != nil || string(part) != fmt.Sprintf("data: %d\n\n", i) {
@@ -222,12 +235,14 @@ func TestRelay_StreamsAreFlushedAsTheyCome(t *testing.T) {
 				}
 				next <- struct{}{}
 			}
+
 			_ = response.Body.Close()
 		}
 	}
 }
 
-// An event stream is open for its client from the head on, also when its first event is hours away.
+// The client of an event stream gets the head at once, even if the first event
+// comes hours later.
 func TestRelay_AHeadIsSeenBeforeItsFirstByte(t *testing.T) {
 	t.Parallel()
 	b := backend.Start(t, "one", func(w http.ResponseWriter, r *http.Request) {
@@ -246,19 +261,22 @@ func TestRelay_AHeadIsSeenBeforeItsFirstByte(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				_ = response.Body.Close()
 			})
 		}
 	}
 }
 
-// Request and response move at the same time: each line is answered before the next is sent.
+// Request and response are relayed at the same time: each line is answered
+// before the next is sent.
 func TestRelay_BothDirectionsAtOnce(t *testing.T) {
 	t.Parallel()
 	p, clients := over(t, func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		_ = control.EnableFullDuplex()
 		_ = control.Flush()
+
 		part := make([]byte, 4)
 		for {
 			if _, err := io.ReadFull(r.Body, part); err != nil {
@@ -276,20 +294,24 @@ func TestRelay_BothDirectionsAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", protocol, err)
 		}
+
 		for i := range 10 {
 			line := fmt.Sprintf("%03d\n", i)
 			if _, err := io.WriteString(in, line); err != nil {
 				t.Fatalf("%s: %v", protocol, err)
 			}
+
 			got := make([]byte, 4)
 			if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != line {
 				t.Fatalf("%s: %q came back as %q (%v)", protocol, line, got, err)
 			}
 		}
+
 		_ = in.Close()
 		if rest, err := io.ReadAll(response.Body); err != nil || len(rest) != 0 {
 			t.Errorf("%s: the end is %q (%v)", protocol, rest, err)
 		}
+
 		_ = response.Body.Close()
 	}
 }
@@ -317,6 +339,7 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 func TestRelay_ADepartedClientEndsTheBackendsWork(t *testing.T) {
 	t.Parallel()
 	arrived, gone := make(chan struct{}, 1), make(chan struct{}, 1)
+
 	p, clients := over(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/streaming" {
 			_ = http.NewResponseController(w).Flush()
@@ -332,6 +355,7 @@ func TestRelay_ADepartedClientEndsTheBackendsWork(t *testing.T) {
 		_ = c.Close()
 		soon(t, "http/1.1 "+path, gone)
 	}
+
 	for _, path := range []string{"/waiting", "/streaming"} {
 		request := newRequest(t, "GET", p.URL(path), nil)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -347,7 +371,8 @@ func TestRelay_ADepartedClientEndsTheBackendsWork(t *testing.T) {
 	}
 }
 
-// A cut answer must look cut: fewer bytes than promised, or no final chunk, or a reset stream.
+// A client must be able to see that an answer was cut: by fewer bytes than
+// Content-Length, a missing last chunk, or a reset stream.
 func TestRelay_ACutAnswerIsVisibleAsCut(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]string{
@@ -358,6 +383,7 @@ func TestRelay_ACutAnswerIsVisibleAsCut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			broken := brokenOff(t, reply)
+
 			p := pillion.Start(t, append(calm, broken.Environment())...)
 			for protocol, client := range map[string]*http.Client{"http/1.1": newClient(t), "h2c": newH2CClient(t)} {
 				a, err := exchange(client, newRequest(t, "GET", p.URL("/"), nil))
@@ -365,6 +391,7 @@ func TestRelay_ACutAnswerIsVisibleAsCut(t *testing.T) {
 					t.Errorf("%s: a clean answer %d %q", protocol, a.StatusCode, a.Text)
 				}
 			}
+
 			c := wire.Dial(t, p.Address)
 			c.Get("/")
 			c.Head()
@@ -439,6 +466,7 @@ func TestRelay_PipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 		body := strings.Repeat("x", i)
 		all.WriteString(wire.Request("POST", fmt.Sprint("/", i), body, fmt.Sprint("Content-Length: ", i)))
 	}
+
 	c.Send(all.String())
 	for i := range 20 {
 		if r, body := c.Response("POST"); r.StatusCode != 200 || body != strings.Repeat("x", i)+fmt.Sprint("/", i) {

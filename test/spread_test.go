@@ -14,13 +14,14 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/wire"
 )
 
-// picks is how many requests each judgement of randomness is made on.
+// picks is the number of requests of each statistical test.
 const picks = 30_000
 
-// unlikely is the p-value below which chance is no excuse.
+// unlikely is the p-value below which a statistical test fails.
 const unlikely = 1e-6
 
-// spread is a proxy over backends that answer with their number, as fast as they can.
+// spread starts Pillion with one fast backend for each weight. A backend
+// answers with its number.
 func spread(t *testing.T, weights []float64, env ...string) (address string) {
 	t.Helper()
 	targets := make([]string, len(weights))
@@ -38,14 +39,17 @@ func spread(t *testing.T, weights []float64, env ...string) (address string) {
 		})
 		targets[i] = b.Target(fmt.Sprintf("weight=%.0f", weight))
 	}
+
 	return pillion.Start(t, append(env, "LB_BACKENDS="+strings.Join(targets, ";"))...).Address
 }
 
-// sequence is the backends that answered n requests sent one after the other on one connection.
+// sequence returns the backends that answered n requests, sent one after the
+// other on one connection.
 func sequence(t *testing.T, address string, n int) []int {
 	t.Helper()
 	c := wire.Dial(t, address)
 	request := wire.Request("GET", "/", "")
+
 	chosen := make([]int, n)
 	for i := range chosen {
 		c.Send(request)
@@ -55,10 +59,12 @@ func sequence(t *testing.T, address string, n int) []int {
 		}
 		chosen[i] = int(body[0] - '0')
 	}
+
 	return chosen
 }
 
-// shares counts each backend; pairs counts each pair of neighbours, no pick in two of them.
+// shares counts each backend; pairs counts each pair of neighbours, no pick in
+// two of them.
 func shares(chosen []int, n int) []int {
 	counts := make([]int, n)
 	for _, i := range chosen {
@@ -75,7 +81,8 @@ func pairs(chosen []int, n int) []int {
 	return counts
 }
 
-// pairWeights is how often each pair is expected when picks are independent.
+// pairWeights returns the expected frequency of each pair if picks are
+// independent.
 func pairWeights(weights []float64) []float64 {
 	var out []float64
 	for _, a := range weights {
@@ -96,6 +103,7 @@ func TestSpread_PicksAreUniformAndIndependent(t *testing.T) {
 			if p := chisquare.P(counts, weights); p < unlikely {
 				t.Errorf("shares %v: p = %g", counts, p)
 			}
+
 			counts = pairs(chosen, len(weights))
 			if p := chisquare.P(counts, pairWeights(weights)); p < unlikely {
 				t.Errorf("pairs of consecutive picks %v: p = %g", counts, p)
@@ -114,6 +122,7 @@ func TestSpread_RoundRobinIsEvenAndNotRandom(t *testing.T) {
 			t.Errorf("shares %v, want equal ones", counts)
 		}
 	}
+
 	if p := chisquare.P(pairs(chosen, 3), pairWeights(weights)); p > unlikely {
 		t.Errorf("pairs of a round robin pass for random: p = %g", p)
 	}
@@ -124,6 +133,7 @@ func TestSpread_ProcessesStartedTogetherPickDifferently(t *testing.T) {
 	servers := backend.StartMany(t, 3)
 	sequences := make([]string, 2)
 	var both sync.WaitGroup
+
 	for i := range sequences {
 		p := pillion.Launch(t, backend.Backends(servers...))
 		both.Go(func() {
@@ -134,27 +144,49 @@ func TestSpread_ProcessesStartedTogetherPickDifferently(t *testing.T) {
 			}
 		})
 	}
+
 	both.Wait()
 	if sequences[0] == sequences[1] {
 		t.Errorf("both processes picked %s", sequences[0])
 	}
 }
 
-func TestSpread_Random2PrefersTheLessLoaded(t *testing.T) {
+func TestSpread_PoliciesByLoadPreferTheLessLoaded(t *testing.T) {
 	t.Parallel()
+
+	const held = 60
+	for policy, margin := range map[string]int{"random2": 10, "least_requests": 0} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			one := heldByOne(t, policy, held)
+			if one < held/2-margin || one > held/2+margin {
+				t.Errorf("%d of %d unanswered requests went to one of two backends", one, held)
+			}
+		})
+	}
+}
+
+// heldByOne sends requests to two backends that answer none of them, and
+// returns how many one of the two got.
+func heldByOne(t *testing.T, policy string, held int) int {
+	t.Helper()
+
 	release := make(chan struct{})
 	arrived := new(await.Values[string])
 	var servers []*backend.Server
+
 	for _, name := range []string{"one", "two"} {
 		servers = append(servers, backend.Start(t, name, func(http.ResponseWriter, *http.Request) {
 			arrived.Add(name)
 			<-release
 		}))
 	}
-	p := pillion.Start(t, backend.Backends(servers...), "LB_POLICY=random2")
+
+	p := pillion.Start(t, backend.Backends(servers...), "LB_POLICY="+policy)
 	client := newClient(t)
+
 	var open sync.WaitGroup
-	const held = 60
+
 	for i := range held {
 		open.Go(func() { get(t, client, p.URL("/")) })
 		if !arrived.Wait(await.Limit, nil, func(all []string) bool { return len(all) > i }) {
@@ -162,22 +194,23 @@ func TestSpread_Random2PrefersTheLessLoaded(t *testing.T) {
 			break
 		}
 	}
+
 	close(release)
 	open.Wait()
-	one := strings.Count(strings.Join(arrived.All(), " "), "one")
-	if one < held/2-10 || one > held/2+10 {
-		t.Errorf("%d of %d unanswered requests went to one of two backends", one, held)
-	}
+
+	return strings.Count(strings.Join(arrived.All(), " "), "one")
 }
 
 func TestSpread_WeightZeroGetsNoNewSession(t *testing.T) {
 	t.Parallel()
 	servers := backend.StartMany(t, 3)
-	p := pillion.Start(t, "LB_BACKENDS="+servers[0].Target()+";"+servers[1].Target("weight=0")+";"+servers[2].Target("weight=2"))
+	p := pillion.Start(t, "LB_BACKENDS="+servers[0].Target()+";"+
+		servers[1].Target("weight=0")+";"+servers[2].Target("weight=2"))
 	client := newClient(t)
 	for range 300 {
 		wantStatus(t, get(t, client, p.URL("/")), http.StatusOK)
 	}
+
 	if n := servers[1].Hits(); n != 0 {
 		t.Errorf("the backend of weight 0 got %d requests", n)
 	}
@@ -190,6 +223,7 @@ func TestSpread_ListsMayBeWrittenInEveryAcceptedWay(t *testing.T) {
 	t.Parallel()
 	servers := backend.StartMany(t, 3)
 	a, b, c := servers[0].Address, servers[1].Address, servers[2].Address
+
 	port := func(address string) string { return address[strings.LastIndex(address, ":"):] }
 	for name, list := range map[string]string{
 		"ports":       port(a) + ";" + port(b) + ";" + port(c),
@@ -206,6 +240,7 @@ func TestSpread_ListsMayBeWrittenInEveryAcceptedWay(t *testing.T) {
 			for range 100 {
 				seen[get(t, client, p.URL("/")).Backend()] = true
 			}
+
 			if len(seen) != 3 || seen[""] {
 				t.Errorf("answers from %v, want all three backends", seen)
 			}
@@ -223,6 +258,7 @@ func TestSpread_DemoBackendsNeedNothing(t *testing.T) {
 		wantStatus(t, a, http.StatusOK)
 		bodies[a.Text] = true
 	}
+
 	if len(bodies) < 3 {
 		t.Errorf("%d different answers from three demo backends", len(bodies))
 	}

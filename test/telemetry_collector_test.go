@@ -19,7 +19,7 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/wire"
 )
 
-// watchword is the token of the status path.
+// watchword is the status token.
 const watchword = "test-token-0123456789"
 
 // metricsText is all metrics of the process as Prometheus text.
@@ -41,41 +41,34 @@ func sum(text, prefix string) (total int64) {
 	return total
 }
 
-// resident is the memory of a process in bytes.
-func resident(t *testing.T, pid int) int64 {
-	t.Helper()
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Skip("no /proc: ", err)
-	}
-	_, rest, _ := strings.Cut(string(raw), "VmRSS:")
-	return number(strings.TrimSpace(rest)) << 10
-}
-
-// cpu is the time that a process has computed so far.
+// cpu returns the CPU time that a process has used.
 func cpu(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Skip("no /proc: ", err)
 	}
+
 	_, rest, _ := strings.Cut(string(raw), ") ")
 	fields := strings.Fields(rest)
 	return time.Duration(number(fields[11])+number(fields[12])) * time.Second / 100
 }
 
-// pour sends requests at a rate for a while, from as many connections as it takes, and returns how many. None may fail.
+// pour sends requests at a fixed rate for a while, over as many connections as
+// needed, and returns their number. None may fail.
 func pour(t *testing.T, url string) int64 {
 	t.Helper()
 	rate, during := 500, 3*time.Second
 	if *telemetryFull {
 		rate, during = 2000, time.Minute
 	}
+
 	const callers = 20
 	client := newClient(t)
 	var made atomic.Int64
 	var failures await.Values[string]
 	var running sync.WaitGroup
+
 	for range callers {
 		running.Go(func() {
 			tick := time.NewTicker(time.Duration(callers) * time.Second / time.Duration(rate))
@@ -87,6 +80,7 @@ func pour(t *testing.T, url string) int64 {
 					failures.Add(err.Error())
 					continue
 				}
+
 				_, _ = io.Copy(io.Discard, response.Body)
 				_ = response.Body.Close()
 				if response.StatusCode != http.StatusOK {
@@ -95,15 +89,18 @@ func pour(t *testing.T, url string) int64 {
 			}
 		})
 	}
+
 	running.Wait()
 	if all := failures.All(); len(all) > 0 {
 		t.Errorf("%d of %d requests failed: %q", len(all), made.Load(), all[:min(3, len(all))])
 	}
+
 	return made.Load()
 }
 
-// A collector that hangs, refuses, asks to be left alone or breaks costs no request, and what it costs is counted: when
-// it is back, every span either arrived or is in the count.
+// A collector that hangs, refuses, asks to be left alone or breaks costs no
+// request, and what it costs is counted: when it is back, every span either
+// arrived or is in the count.
 func TestTelemetry_AFailingCollectorCostsSpansThatAreCounted(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]struct {
@@ -123,6 +120,7 @@ func TestTelemetry_AFailingCollectorCostsSpansThatAreCounted(t *testing.T) {
 			if !*telemetryFull { // the whole rate takes the whole machine
 				t.Parallel()
 			}
+
 			receiver := otlp.Start(t)
 			receiver.Instead(fault.instead)
 			p := counted(t, receiver)
@@ -135,6 +133,7 @@ func TestTelemetry_AFailingCollectorCostsSpansThatAreCounted(t *testing.T) {
 			if fault.drops {
 				wantSaidOnce(t, p)
 			}
+
 			if fault.drops && dropped == 0 {
 				t.Error("no span was dropped")
 			}
@@ -146,12 +145,14 @@ func TestTelemetry_AFailingCollectorCostsSpansThatAreCounted(t *testing.T) {
 func counted(t *testing.T, receiver *otlp.Receiver) *binary.Process {
 	t.Helper()
 	b := backend.Start(t, "one", nil)
-	env := append(receiver.Environment(), backend.Backends(b), "LB_STATUS_TOKEN="+watchword, "OTEL_METRICS_EXPORTER=prometheus",
+	env := append(receiver.Environment(), backend.Backends(b), "LB_STATUS_TOKEN="+watchword,
+		"OTEL_METRICS_EXPORTER=prometheus",
 		"OTEL_BSP_MAX_QUEUE_SIZE=512", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=128", "OTEL_BSP_EXPORT_TIMEOUT=1500")
 	return pillion.Start(t, env...)
 }
 
-// wantAccount waits until every span has arrived or was dropped, and returns how many were dropped.
+// wantAccount waits until every span has arrived or was dropped, and returns
+// how many were dropped.
 func wantAccount(t *testing.T, p *binary.Process, receiver *otlp.Receiver, spans int64) (dropped int64) {
 	t.Helper()
 	if !await.Within(await.Limit, func() bool {
@@ -160,6 +161,7 @@ func wantAccount(t *testing.T, p *binary.Process, receiver *otlp.Receiver, spans
 	}) || int64(receiver.Len())+dropped != spans {
 		t.Errorf("%d spans arrived and %d were dropped, of %d", receiver.Len(), dropped, spans)
 	}
+
 	t.Logf("%d spans, %d arrived, %d dropped", spans, receiver.Len(), dropped)
 	return dropped
 }
@@ -172,10 +174,12 @@ func wantBounded(t *testing.T, p *binary.Process, before int64) {
 	}
 }
 
-// wantSaidOnce fails unless the log says that exports fail, once for each time that it began.
+// wantSaidOnce fails unless the log says that exports fail, once for each time
+// that it began.
 func wantSaidOnce(t *testing.T, p *binary.Process) {
 	t.Helper()
 	p.Line("about the failure", func(l binary.Line) bool { return l.String("message") == "spans cannot be exported" })
+
 	broken, again := 0, 0
 	for _, l := range p.Lines() {
 		switch l.String("message") {
@@ -185,33 +189,39 @@ func wantSaidOnce(t *testing.T, p *binary.Process) {
 			again++
 		}
 	}
+
 	if broken > again+1 || broken > 3 {
 		t.Errorf("the failure was said %d times, and its end %d times", broken, again)
 	}
 }
 
-// A collector that nobody has started yet is refused by the kernel; when it is there, it gets what is kept.
+// A collector that nobody has started yet is refused by the kernel; when it is
+// there, it gets what is kept.
 func TestTelemetry_ALateCollectorGetsWhatIsKept(t *testing.T) {
 	t.Parallel()
 	address, listen := absent(t)
 	b := backend.Start(t, "one", nil)
 	p := pillion.Start(t, backend.Backends(b), "LB_STATUS_TOKEN="+watchword, "OTEL_METRICS_EXPORTER=prometheus",
-		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://"+address+"/v1/traces", "OTEL_BSP_MAX_QUEUE_SIZE=512", "OTEL_BSP_EXPORT_TIMEOUT=60000")
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://"+address+"/v1/traces", "OTEL_BSP_MAX_QUEUE_SIZE=512",
+		"OTEL_BSP_EXPORT_TIMEOUT=60000")
 	made := pour(t, p.URL("/"))
 	receiver := otlp.StartAt(t, listen())
 	if dropped := wantAccount(t, p, receiver, 2*made); dropped == 0 {
 		t.Error("a queue of 512 kept everything")
 	}
+
 	if receiver.Len() < 512 {
 		t.Errorf("%d spans were kept, want those in the queue", receiver.Len())
 	}
 }
 
-// Spans that wait for a collector are bounded in number, and so is each of them, however much a client says.
+// Spans that wait for a collector are bounded in number, and so is each of
+// them, however much a client says.
 func TestTelemetry_LongRequestsDoNotFillTheMemory(t *testing.T) {
 	t.Parallel()
 	p, _, receiver := traced(t)
 	c, from, long := wire.Dial(t, p.Address), newCaller(), strings.Repeat("q", 30_000)
+
 	visit := func(fields ...string) {
 		c.Get("/?"+long, append(fields, "Cookie: a="+long)...)
 		if r, _ := c.Response(http.MethodGet); r.StatusCode != http.StatusOK {
@@ -225,10 +235,12 @@ func TestTelemetry_LongRequestsDoNotFillTheMemory(t *testing.T) {
 	if n, m := len(query), len(full); n != 4<<10 || m < n || m > 2*n {
 		t.Errorf("of a query of %d bytes the spans keep %d and %d", len(long), n, m)
 	}
+
 	receiver.Instead(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	before := resident(t, p.PID())
 	for range 4000 {
 		visit()
 	}
+
 	wantBounded(t, p, before)
 }

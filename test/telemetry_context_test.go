@@ -37,23 +37,30 @@ func TestTelemetry_CloudTraceContextIsReadAndWritten(t *testing.T) {
 		from := newCaller()
 		seen := seenBy(t, p, raw, "X-Cloud-Trace-Context", from.Trace+"/"+decimal(from.Span)+option)
 		trace, parent := parentSeen(t, seen)
+
 		written := ";o=0"
 		if sampled {
 			written = ";o=1"
 			servers, clients := otlp.Split(receiver.Trace(t, from.Trace, 2))
 			if servers[0].Parent != from.Span || clients[0].ID != parent {
-				t.Errorf("%q: the server's parent is %s, the client %s; want %s and %s", option, servers[0].Parent, clients[0].ID, from.Span, parent)
+				t.Errorf("%q: the server's parent is %s, the client %s; want %s and %s", option, servers[0].Parent, clients[0].ID,
+					from.Span, parent)
 			}
 		}
-		if got := seen.Fields("X-Cloud-Trace-Context"); trace != from.Trace || !slices.Equal(got, []string{trace + "/" + decimal(parent) + written}) {
+
+		if got := seen.Fields("X-Cloud-Trace-Context"); trace != from.Trace ||
+			!slices.Equal(got, []string{trace + "/" + decimal(parent) + written}) {
 			t.Errorf("%q: the backend saw the trace %s and %q", option, trace, got)
 		}
 	}
+
 	from, other := newCaller(), newCaller()
 	seen := seenBy(t, p, raw, "Traceparent", from.Field(), "X-Cloud-Trace-Context", other.Trace+"/1;o=1")
-	if trace, _ := parentSeen(t, seen); trace != from.Trace || !strings.HasPrefix(seen.Fields("X-Cloud-Trace-Context")[0], from.Trace+"/") {
+	if trace, _ := parentSeen(t, seen); trace != from.Trace ||
+		!strings.HasPrefix(seen.Fields("X-Cloud-Trace-Context")[0], from.Trace+"/") {
 		t.Errorf("traceparent does not win: %q", seen.Head)
 	}
+
 	if seen = seenBy(t, p, raw, "Traceparent", from.Field()); len(seen.Fields("X-Cloud-Trace-Context")) != 0 {
 		t.Error("X-Cloud-Trace-Context was made up")
 	}
@@ -62,6 +69,7 @@ func TestTelemetry_CloudTraceContextIsReadAndWritten(t *testing.T) {
 func TestTelemetry_BaggageAndTracestatePass(t *testing.T) {
 	t.Parallel()
 	p, raw, _ := traced(t)
+
 	from := newCaller()
 	for state, want := range map[string][]string{
 		"a=1,b@c=2": {"a=1,b@c=2"}, "a=1,a=2": {"a=1,a=2"}, "A=1": nil, "a=1,@b=2": nil, "a=": nil,
@@ -80,8 +88,10 @@ func TestTelemetry_EverySamplerDecidesByItsRule(t *testing.T) {
 	t.Parallel()
 	nowhere := "GCE_METADATA_HOST=" + backend.Closed(t)
 	for _, c := range []struct {
-		env  []string
-		want string // flags of a request without a parent, with a sampled one, with an unsampled one
+		env []string
+		// flags of a request without a parent, with a sampled one, with an
+		// unsampled one
+		want string
 	}{
 		{nil, "01 01 00"},
 		{[]string{"OTEL_TRACES_SAMPLER=always_on"}, "01 01 01"},
@@ -93,17 +103,20 @@ func TestTelemetry_EverySamplerDecidesByItsRule(t *testing.T) {
 		{[]string{"OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=0"}, "00 01 00"},
 		{[]string{"LB_TRACE_PLATFORM_UNSAMPLED=100%"}, "01 01 00"}, // not on Cloud Run
 		{[]string{"LB_TRACE_PLATFORM_UNSAMPLED=100%", "K_SERVICE=s", "K_REVISION=s-1", nowhere}, "01 01 01"},
-		{[]string{"LB_TRACE_PLATFORM_UNSAMPLED=100%", "K_SERVICE=s", nowhere, "OTEL_TRACES_SAMPLER=parentbased_always_on"}, "01 01 00"},
+		{[]string{"LB_TRACE_PLATFORM_UNSAMPLED=100%", "K_SERVICE=s", nowhere, "OTEL_TRACES_SAMPLER=parentbased_always_on"},
+			"01 01 00"},
 	} {
 		t.Run(strings.Join(c.env, " "), func(t *testing.T) {
 			t.Parallel()
 			p, raw, _ := traced(t, c.env...)
 			on, off := newCaller(), newCaller()
 			var got []string
-			for _, fields := range [][]string{nil, {"Traceparent", on.Field()}, {"Traceparent", "00-" + off.Trace + "-" + off.Span + "-00"}} {
+			for _, fields := range [][]string{nil, {"Traceparent", on.Field()},
+				{"Traceparent", "00-" + off.Trace + "-" + off.Span + "-00"}} {
 				field := seenBy(t, p, raw, fields...).Fields("Traceparent")[0]
 				got = append(got, field[len(field)-2:])
 			}
+
 			if strings.Join(got, " ") != c.want {
 				t.Errorf("flags %q, want %s", got, c.want)
 			}
@@ -122,6 +135,7 @@ func TestTelemetry_WithoutPropagatorsFieldsPassAndSpansStillCome(t *testing.T) {
 			t.Errorf("%s reached the backend as %q", fields[i], got)
 		}
 	}
+
 	await.Until(t, "both spans arrive", func() bool { return receiver.Len() == 2 })
 	if s := receiver.All()[0]; s.Trace == from.Trace {
 		t.Error("the caller's trace was read")
@@ -144,10 +158,12 @@ func TestTelemetry_ATunnelsSpanEndsWithItAndCountsBothWays(t *testing.T) {
 			t.Fatalf("the span %s ended before its tunnel", s.Name)
 		}
 	}
+
 	_ = c.Close()
 	servers, clients := otlp.Split(receiver.Trace(t, from.Trace, 2))
 	want := map[string]any{
-		"http.response.status_code": int64(101), "lb.tunnel.bytes_in": int64(len(first)), "lb.tunnel.bytes_out": int64(len(hello) + len(first)),
+		"http.response.status_code": int64(101), "lb.tunnel.bytes_in": int64(len(first)),
+		"lb.tunnel.bytes_out": int64(len(hello) + len(first)),
 	}
 	wantAttributes(t, "server", servers[0].Attributes, want)
 	wantAttributes(t, "client", clients[0].Attributes, want)
@@ -156,7 +172,8 @@ func TestTelemetry_ATunnelsSpanEndsWithItAndCountsBothWays(t *testing.T) {
 	}
 }
 
-// The version is part of what people query by: another one is a change for the change log.
+// The version is part of what people query by: another one is a change for the
+// change log.
 func TestTelemetry_ConventionsAreVersion143(t *testing.T) {
 	t.Parallel()
 	p, raw, receiver := traced(t)
@@ -178,19 +195,22 @@ func TestTelemetry_CredentialsInAQueryAreRedacted(t *testing.T) {
 	if head := raw.Requests.All()[0].Head; !strings.Contains(head, query) {
 		t.Errorf("the backend got %q", head)
 	}
+
 	servers, clients := otlp.Split(receiver.Trace(t, from.Trace, 2))
 	const shown = "a=1&sig=REDACTED&X-Goog-Signature=REDACTED&AWSAccessKeyId=REDACTED&Signature=REDACTED&b=2"
 	full, _ := clients[0].Attributes["url.full"].(string)
 	if servers[0].Attributes["url.query"] != shown || !strings.HasSuffix(full, "/p?"+shown) {
 		t.Errorf("query %v, full %s", servers[0].Attributes["url.query"], full)
 	}
+
 	p.Line("of the request", func(l program.Line) bool { return strings.Contains(l.Text, from.Trace) })
 	if strings.Contains(p.Printed(), "hush") {
 		t.Errorf("the log says %s", p.Printed())
 	}
 }
 
-// One retry is three spans, and the log names the same ones, whichever transport spans take.
+// One retry is three spans, and the log names the same ones, whichever
+// transport spans take.
 func TestTelemetry_ARetryIsTheSameInSpansLogAndAtTheBackend(t *testing.T) {
 	t.Parallel()
 	for name, receiver := range map[string]*otlp.Receiver{"http": otlp.Start(t), "grpc": otlp.StartGRPC(t)} {
@@ -199,8 +219,10 @@ func TestTelemetry_ARetryIsTheSameInSpansLogAndAtTheBackend(t *testing.T) {
 			broken := silent(t)
 			good := backend.StartScript(t, "good", func(backend.Request) string { return backend.Answer(200, "ok") })
 			env := append(receiver.Environment(), calm...)
-			p := pillion.Start(t, append(env, "LB_ACCESS_LOG=on", "LB_BACKENDS="+broken.Target("weight=256")+";"+good.Target())...)
+			p := pillion.Start(t, append(env, "LB_ACCESS_LOG=on",
+				"LB_BACKENDS="+broken.Target("weight=256")+";"+good.Target())...)
 			var from caller
+
 			for range 50 {
 				from = newCaller()
 				wantStatus(t, get(t, newClient(t), p.URL("/"), "Traceparent", from.Field()), http.StatusOK)
@@ -208,33 +230,42 @@ func TestTelemetry_ARetryIsTheSameInSpansLogAndAtTheBackend(t *testing.T) {
 					break
 				}
 			}
+
 			spans := receiver.Trace(t, from.Trace, 3)
 			servers, clients := otlp.Split(spans)
 			if len(spans) != 3 || len(servers) != 1 || servers[0].Parent != from.Span {
 				t.Fatalf("%d spans, %d of a server", len(spans), len(servers))
 			}
+
 			for i, c := range clients {
 				b, why := []*backend.Raw{broken, good}[i], []string{"random", "retry"}[i]
 				all := b.Requests.All()
-				if _, seen := parentSeen(t, all[len(all)-1]); seen != c.ID || c.Parent != servers[0].ID || c.Attributes["lb.pick.reason"] != why {
-					t.Errorf("attempt %d: span %s below %s for %v, the backend saw %s", i, c.ID, c.Parent, c.Attributes["lb.pick.reason"], seen)
+				if _, seen := parentSeen(t, all[len(all)-1]); seen != c.ID || c.Parent != servers[0].ID ||
+					c.Attributes["lb.pick.reason"] != why {
+					t.Errorf("attempt %d: span %s below %s for %v, the backend saw %s", i, c.ID, c.Parent,
+						c.Attributes["lb.pick.reason"], seen)
 				}
 			}
-			line := p.Line("of the request", func(l program.Line) bool { return l.String("logging.googleapis.com/trace") == from.Trace })
-			if line.String("logging.googleapis.com/spanId") != servers[0].ID || line.Fields["attempts"] != 2.0 || line.String("backend") != "good" || line.String("pick") != "retry" {
+
+			line := p.Line("of the request",
+				func(l program.Line) bool { return l.String("logging.googleapis.com/trace") == from.Trace })
+			if line.String("logging.googleapis.com/spanId") != servers[0].ID || line.Fields["attempts"] != 2.0 ||
+				line.String("backend") != "good" || line.String("pick") != "retry" {
 				t.Errorf("the log says %s", line.Text)
 			}
 		})
 	}
 }
 
-// An ejection stands on the span of the request that caused it, and on no other.
+// An ejection stands on the span of the request that caused it, and on no
+// other.
 func TestTelemetry_AnEjectionIsAnEventOfItsRequest(t *testing.T) {
 	t.Parallel()
 	broken := silent(t)
 	good := backend.Start(t, "good", nil)
 	receiver := otlp.Start(t)
 	p := pillion.Start(t, append(receiver.Environment(), unfair(broken, good), "LB_EJECT_ERRORS=3")...)
+
 	made := 0
 	for !slices.ContainsFunc(receiver.All(), func(s *otlp.Span) bool { return len(s.Events) > 0 }) && made < 200 {
 		from := newCaller()
@@ -242,6 +273,7 @@ func TestTelemetry_AnEjectionIsAnEventOfItsRequest(t *testing.T) {
 		receiver.Trace(t, from.Trace, 2)
 		made++
 	}
+
 	found := 0
 	for _, s := range receiver.All() {
 		if slices.Contains(s.Events, "ejected") {
@@ -251,12 +283,14 @@ func TestTelemetry_AnEjectionIsAnEventOfItsRequest(t *testing.T) {
 			}
 		}
 	}
+
 	if found != 1 {
 		t.Errorf("%d spans of %d requests have the event, want one", found, made)
 	}
 }
 
-// When no backend is healthy each is as good as another, and the request that went there says so.
+// When no backend is healthy each is as good as another, and the request that
+// went there says so.
 func TestTelemetry_APanicIsAnEventOfItsRequests(t *testing.T) {
 	t.Parallel()
 	p, raw, receiver := traced(t, "LB_HEALTH_CHECK=/healthz", "LB_HEALTH_CHECK_STATUS=500")
@@ -268,6 +302,7 @@ func TestTelemetry_APanicIsAnEventOfItsRequests(t *testing.T) {
 		if panicked != slices.Contains(servers[0].Events, "panic") {
 			t.Errorf("the reason is %v, and the events are %q", clients[0].Attributes["lb.pick.reason"], servers[0].Events)
 		}
+
 		return panicked
 	})
 }

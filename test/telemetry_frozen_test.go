@@ -18,7 +18,8 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/otlp"
 )
 
-// telemetryFull makes the tests of exports as long as what is promised: a thousand frozen requests, minutes of load.
+// telemetryFull makes the tests of exports as long as what is promised: a
+// thousand frozen requests, minutes of load.
 var telemetryFull = flag.Bool("telemetry.full", false, "let the tests of exports run for minutes instead of seconds")
 
 // frozenGap is how long a platform leaves the CPU on after a response.
@@ -31,8 +32,9 @@ func frozenRequests() int {
 	return 150
 }
 
-// On a platform that stops the CPU between requests and then kills the process, what has not left within the gap is
-// lost. This test and the next measure time as the promise does, so they don't share the machine with the others.
+// On a platform that stops the CPU between requests and then kills the process,
+// what has not left within the gap is lost. This test and the next measure time
+// as the promise does, so they don't share the machine with the others.
 func TestTelemetry_AFrozenCPUKeepsItsSpans(t *testing.T) {
 	receiver := otlp.Start(t)
 	b := backend.Start(t, "one", nil)
@@ -47,14 +49,17 @@ func TestTelemetry_AFrozenCPUKeepsItsSpans(t *testing.T) {
 	}
 }
 
-// The control: were the processor of the SDK as good, the test above would prove nothing. It exports every five seconds,
-// so it loses what ended since: a hundred requests are over before its first export. A thousand take half a minute, of
-// which it loses the last seconds, anything from none to two hundred by the moment at which the process is killed (72
-// and 70 in two runs; ours lost none): that is measured and not judged.
+// The control: were the processor of the SDK as good, the test above would
+// prove nothing. It exports every five seconds, so it loses what ended since: a
+// hundred requests are over before its first export. A thousand take half a
+// minute, of which it loses the last seconds, anything from none to two hundred
+// by the moment at which the process is killed (72 and 70 in two runs; ours
+// lost none): that is measured and not judged.
 func TestTelemetry_AFrozenCPULosesSpansOfTheStockProcessor(t *testing.T) {
 	if binary.Race {
 		t.Skip("the control needs no race detector")
 	}
+
 	const short = 100
 	if arrived := stockArrived(t, short); arrived > short*9/10 {
 		t.Errorf("the stock processor lost only %d of %d", short-arrived, short)
@@ -64,7 +69,8 @@ func TestTelemetry_AFrozenCPULosesSpansOfTheStockProcessor(t *testing.T) {
 	}
 }
 
-// stockArrived is how many of so many requests have all their spans at the receiver when the control made them.
+// stockArrived is how many of so many requests have all their spans at the
+// receiver when the control made them.
 func stockArrived(t *testing.T, made int) int {
 	t.Helper()
 	receiver := otlp.Start(t)
@@ -72,19 +78,23 @@ func stockArrived(t *testing.T, made int) int {
 	url, signal := startStock(t, receiver, "http://"+b.Address)
 	arrived := freezeBetween(t, receiver, url, made, signal)
 	t.Logf("%d of %d requests have all their spans", arrived, made)
+
 	return arrived
 }
 
-// freezeBetween sends requests one by one, stops the process between them and kills it after the last. It returns how
-// many of them have a server and a client span at the receiver.
+// freezeBetween sends requests one by one, stops the process between them and
+// kills it after the last. It returns how many of them have a server and a
+// client span at the receiver.
 func freezeBetween(t *testing.T, receiver *otlp.Receiver, url string, n int, signal func(os.Signal)) int {
 	t.Helper()
 	client := newClient(t)
+
 	callers := make(map[string]int, n)
 	for i := range n {
 		if i > 0 {
 			signal(syscall.SIGCONT)
 		}
+
 		from := newCaller()
 		callers[from.Trace] = 0
 		wantStatus(t, get(t, client, url, "Traceparent", from.Field()), http.StatusOK)
@@ -93,19 +103,23 @@ func freezeBetween(t *testing.T, receiver *otlp.Receiver, url string, n int, sig
 			signal(syscall.SIGKILL)
 			break
 		}
+
 		signal(syscall.SIGSTOP)
 		time.Sleep(frozenGap / 4) // what a quiet service does most of the time
 	}
+
 	time.Sleep(10 * frozenGap) // what was sent before the kill is read
 	for _, s := range receiver.All() {
 		callers[s.Trace]++
 	}
+
 	whole := 0
 	for _, spans := range callers {
 		if spans == 2 {
 			whole++
 		}
 	}
+
 	return whole
 }
 
@@ -125,15 +139,18 @@ func startStock(t *testing.T, receiver *otlp.Receiver, target string) (url strin
 	if out, err := exec.Command("go", "build", "-o", path, "./testdata/stock").CombinedOutput(); err != nil {
 		t.Fatalf("build the control: %v\n%s", err, out)
 	}
+
 	cmd := exec.Command(path, target)
 	cmd.Env = withoutName(receiver.Environment(), "OTEL_BSP_SCHEDULE_DELAY")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	ended := make(chan struct{})
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -147,6 +164,7 @@ func startStock(t *testing.T, receiver *otlp.Receiver, target string) (url strin
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	url = "http://" + strings.TrimSpace(address) + "/"
 	await.Until(t, "the control answers", func() bool {
 		response, err := http.Get(url)

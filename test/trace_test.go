@@ -20,7 +20,7 @@ import (
 // traceparent is the W3C field in its four parts.
 var traceparent = regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$`)
 
-// caller is a trace context as a client sends it.
+// caller is the trace context of a client.
 type caller struct{ Trace, Span string }
 
 func newCaller() caller {
@@ -31,35 +31,39 @@ func newCaller() caller {
 	return caller{Trace: hex.EncodeToString(id[:16]), Span: hex.EncodeToString(id[16:])}
 }
 
-// Field is the sampled traceparent of the caller.
+// Field returns the caller's traceparent field, with the sampled flag.
 func (c caller) Field() string { return "00-" + c.Trace + "-" + c.Span + "-01" }
 
-// traced is a proxy that exports to a receiver, over one backend that records what it sees.
+// traced starts Pillion with a receiver for its spans, and with one backend
+// that records requests.
 func traced(t *testing.T, env ...string) (*binary.Process, *backend.Raw, *otlp.Receiver) {
 	t.Helper()
 	receiver := otlp.Start(t)
 	raw := backend.StartScript(t, "one", func(backend.Request) string { return backend.Answer(200, "ok") })
 	env = append(receiver.Environment(), env...)
-	return pillion.Start(t, append(env, raw.Environment())...), raw, receiver
+	return pillion.Start(t, append(env, raw.Environment()+spare)...), raw, receiver
 }
 
-// parentSeen is the trace and the parent that a backend was told.
+// parentSeen returns the trace id and the parent id that a backend received.
 func parentSeen(t *testing.T, r backend.Request) (trace, parent string) {
 	t.Helper()
 	fields := r.Fields("Traceparent")
 	if len(fields) != 1 {
 		t.Fatalf("the backend saw the traceparents %q, want one", fields)
 	}
+
 	m := traceparent.FindStringSubmatch(fields[0])
 	if m == nil {
 		t.Fatalf("the backend saw the traceparent %q", fields[0])
 	}
+
 	return m[1], m[2]
 }
 
 func TestTrace_EveryHopIsNested(t *testing.T) {
 	t.Parallel()
 	p, raw, receiver := traced(t, "OTEL_SERVICE_NAME=front")
+
 	client := newClient(t)
 	for i := range 5 {
 		c := newCaller()
@@ -70,12 +74,15 @@ func TestTrace_EveryHopIsNested(t *testing.T) {
 		if len(spans) != 2 || len(servers) != 1 || len(clients) != 1 {
 			t.Fatalf("%d spans, %d of a server and %d of a client, want one each", len(spans), len(servers), len(clients))
 		}
+
 		if trace != c.Trace || servers[0].Parent != c.Span || clients[0].Parent != servers[0].ID || parent != clients[0].ID {
 			t.Errorf("caller %v, server %+v, client %+v, backend's parent %s", c, servers[0], clients[0], parent)
 		}
 		if clients[0].Start.Before(servers[0].Start) || clients[0].End.After(servers[0].End) {
-			t.Errorf("the client span %v-%v is not inside the server span %v-%v", clients[0].Start, clients[0].End, servers[0].Start, servers[0].End)
+			t.Errorf("the client span %v-%v is not inside the server span %v-%v", clients[0].Start, clients[0].End,
+				servers[0].Start, servers[0].End)
 		}
+
 		if state := raw.Requests.All()[i].Fields("Tracestate"); !slices.Equal(state, []string{"vendor=1"}) {
 			t.Errorf("the backend saw the tracestate %q", state)
 		}
@@ -89,6 +96,7 @@ func TestTrace_ARequestWithoutAParentBeginsATrace(t *testing.T) {
 	t.Parallel()
 	p, raw, receiver := traced(t)
 	client := newClient(t)
+
 	seen := map[string]bool{}
 	for i := range 5 {
 		wantStatus(t, get(t, client, p.URL("/")), http.StatusOK)
@@ -97,14 +105,17 @@ func TestTrace_ARequestWithoutAParentBeginsATrace(t *testing.T) {
 		if len(servers) != 1 || len(clients) != 1 || servers[0].Parent != "" || clients[0].ID != parent {
 			t.Errorf("server %+v, client %+v, backend's parent %s", servers, clients, parent)
 		}
+
 		seen[trace] = true
 	}
+
 	if len(seen) != 5 {
 		t.Errorf("five requests made %d traces", len(seen))
 	}
 }
 
-// Protobuf has only text that is UTF-8: a collector refuses a whole export for one byte that is not.
+// Protobuf has only text that is UTF-8: a collector refuses a whole export for
+// one byte that is not.
 func TestTrace_NoBytesOfAClientSpoilAnExport(t *testing.T) {
 	t.Parallel()
 	p, _, receiver := traced(t)
@@ -124,6 +135,7 @@ func TestTrace_InvalidContextIsReplacedAndNeverForwarded(t *testing.T) {
 	t.Parallel()
 	p, raw, _ := traced(t)
 	c := wire.Dial(t, p.Address)
+
 	good := newCaller()
 	for _, fields := range [][]string{
 		{"traceparent: x"},
@@ -142,11 +154,13 @@ func TestTrace_InvalidContextIsReplacedAndNeverForwarded(t *testing.T) {
 		if r, _ := c.Response("GET"); r.StatusCode != http.StatusOK {
 			t.Fatalf("%q: status %d", fields, r.StatusCode)
 		}
+
 		seen := raw.Requests.All()[n]
 		trace, _ := parentSeen(t, seen)
 		if trace == good.Trace || strings.Contains(strings.Join(fields, " "), trace) {
 			t.Errorf("%q: the backend saw the trace %s", fields, trace)
 		}
+
 		if state := seen.Fields("Tracestate"); len(state) != 0 {
 			t.Errorf("%q: the backend saw the tracestate %q", fields, state)
 		}
@@ -161,6 +175,7 @@ func TestTrace_ARetryIsASecondClientSpan(t *testing.T) {
 	env := append(receiver.Environment(), calm...)
 	p := pillion.Start(t, append(env, "LB_BACKENDS="+broken.Target("weight=256")+";"+good.Target("weight=1"))...)
 	client := newClient(t)
+
 	retried := 0
 	for range 10 {
 		tries, hits := broken.Requests.Len(), good.Requests.Len()
@@ -169,30 +184,37 @@ func TestTrace_ARetryIsASecondClientSpan(t *testing.T) {
 		if broken.Requests.Len() == tries {
 			continue
 		}
+
 		retried++
 		spans := receiver.Trace(t, c.Trace, 3)
 		servers, clients := otlp.Split(spans)
 		if len(spans) != 3 || len(servers) != 1 || len(clients) != 2 {
 			t.Fatalf("%d spans, %d servers, %d clients", len(spans), len(servers), len(clients))
 		}
+
 		_, first := parentSeen(t, broken.Requests.All()[tries])
 		_, second := parentSeen(t, good.Requests.All()[hits])
 		if clients[0].ID != first || clients[1].ID != second || first == second {
-			t.Errorf("the backends' parents %s and %s are not the client spans %s and %s", first, second, clients[0].ID, clients[1].ID)
+			t.Errorf("the backends' parents %s and %s are not the client spans %s and %s", first, second, clients[0].ID,
+				clients[1].ID)
 		}
+
 		if clients[0].Parent != servers[0].ID || clients[1].Parent != servers[0].ID {
 			t.Error("an attempt is not a child of the server span")
 		}
 		if _, ok := clients[0].Attributes["http.request.resend_count"]; ok {
 			t.Error("the first attempt has a resend count")
 		}
+
 		if got := clients[1].Attributes["http.request.resend_count"]; got != int64(1) {
 			t.Errorf("the second attempt's resend count is %v", got)
 		}
 		if !clients[0].Failed || clients[0].Attributes["error.type"] == nil || clients[1].Failed || servers[0].Failed {
-			t.Errorf("failed: %v %v %v, error.type %v", clients[0].Failed, clients[1].Failed, servers[0].Failed, clients[0].Attributes["error.type"])
+			t.Errorf("failed: %v %v %v, error.type %v", clients[0].Failed, clients[1].Failed, servers[0].Failed,
+				clients[0].Attributes["error.type"])
 		}
 	}
+
 	if retried == 0 {
 		t.Error("no request was retried")
 	}
@@ -202,8 +224,10 @@ func TestTrace_AttributesFollowTheConventions(t *testing.T) {
 	t.Parallel()
 	p, raw, receiver := traced(t)
 	c := newCaller()
-	get(t, newClient(t), p.URL("/path/x%3Fy%20%2f?q=1"), "Traceparent", c.Field(), "User-Agent", "probe/1", "Host", "shop.example:8443")
+	get(t, newClient(t), p.URL("/path/x%3Fy%20%2f?q=1"), "Traceparent", c.Field(), "User-Agent", "probe/1", "Host",
+		"shop.example:8443")
 	servers, clients := otlp.Split(receiver.Trace(t, c.Trace, 2))
+
 	wantAttributes(t, "server", servers[0].Attributes, map[string]any{
 		"http.request.method": "GET", "url.path": "/path/x%3Fy%20%2f", "url.query": "q=1", "url.scheme": "http",
 		"http.response.status_code": int64(200), "network.protocol.version": "1.1",
@@ -212,8 +236,8 @@ func TestTrace_AttributesFollowTheConventions(t *testing.T) {
 	})
 	host, port, _ := strings.Cut(raw.Address, ":")
 	wantAttributes(t, "client", clients[0].Attributes, map[string]any{
-		"http.request.method": "GET", "http.response.status_code": int64(200), "url.full": "http://shop.example:8443/path/x%3Fy%20%2f?q=1",
-		"server.address": host, "server.port": number(port),
+		"http.request.method": "GET", "http.response.status_code": int64(200),
+		"url.full": "http://shop.example:8443/path/x%3Fy%20%2f?q=1", "server.address": host, "server.port": number(port),
 	})
 	if servers[0].Name != "GET" || clients[0].Name != "GET" {
 		t.Errorf("names %q and %q, want the method", servers[0].Name, clients[0].Name)
@@ -249,6 +273,7 @@ func TestTrace_SaysWhichBackendWhyAndWhatTheCookieWas(t *testing.T) {
 	t.Parallel()
 	p, _, receiver := traced(t, affine)
 	client := newClient(t)
+
 	s := newSession(t, client, p.URL("/"))
 	for _, c := range []struct{ cookie, reason, verdict string }{
 		{"a=1", "random", "none"}, {s.Cookie(), "cookie", "valid"}, {s.Name + "=x", "random", "forged"},
@@ -259,6 +284,7 @@ func TestTrace_SaysWhichBackendWhyAndWhatTheCookieWas(t *testing.T) {
 		if !says(clients[0], "one") || !says(clients[0], c.reason) {
 			t.Errorf("%s: the client span does not say backend and reason %q: %v", c.cookie, c.reason, clients[0].Attributes)
 		}
+
 		if !says(servers[0], c.verdict) && !says(clients[0], c.verdict) {
 			t.Errorf("%s: no span says the verdict %q: %v %v", c.cookie, c.verdict, servers[0].Attributes, clients[0].Attributes)
 		}
@@ -269,6 +295,7 @@ func TestTrace_ErrorsAreErrorsAndDepartedClientsAreNot(t *testing.T) {
 	t.Parallel()
 	receiver := otlp.Start(t)
 	arrived, gone := make(chan struct{}, 1), make(chan struct{})
+
 	b := backend.Start(t, "one", func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/500":
@@ -282,6 +309,7 @@ func TestTrace_ErrorsAreErrorsAndDepartedClientsAreNot(t *testing.T) {
 		}
 	})
 	p := pillion.Start(t, append(receiver.Environment(), backend.Backends(b))...)
+
 	client := newClient(t)
 	for path, failed := range map[string][2]bool{"/500": {true, true}, "/404": {false, true}, "/": {false, false}} {
 		from := newCaller()
@@ -291,6 +319,7 @@ func TestTrace_ErrorsAreErrorsAndDepartedClientsAreNot(t *testing.T) {
 			t.Errorf("%s: failed %v and %v, want %v", path, servers[0].Failed, clients[0].Failed, failed)
 		}
 	}
+
 	from := newCaller()
 	c := wire.Dial(t, p.Address)
 	c.Get("/wait", "Traceparent: "+from.Field())
@@ -316,6 +345,7 @@ func TestTrace_UnsampledCallersAreNotExported(t *testing.T) {
 			t.Error("an unsampled trace was exported")
 		}
 	}
+
 	if trace, _ := parentSeen(t, raw.Requests.All()[0]); trace != off.Trace {
 		t.Errorf("the unsampled trace went on as %s", trace)
 	}
@@ -328,8 +358,9 @@ func TestTrace_WithoutExportHeadersPassUnchanged(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string][]string{
 		"nothing set": nil,
-		"none":        {"OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", "OTEL_METRICS_EXPORTER=none"},
-		"disabled":    {"OTEL_SDK_DISABLED=true", "OTEL_TRACES_EXPORTER=otlp"},
+		"none": {"OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
+			"OTEL_METRICS_EXPORTER=none"},
+		"disabled": {"OTEL_SDK_DISABLED=true", "OTEL_TRACES_EXPORTER=otlp"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -344,6 +375,7 @@ func TestTrace_WithoutExportHeadersPassUnchanged(t *testing.T) {
 					t.Errorf("%s reached the backend as %q, want %q", fields[i], got, fields[i+1])
 				}
 			}
+
 			get(t, newClient(t), p.URL("/"))
 			if got := raw.Requests.All()[1].Fields("Traceparent"); len(got) != 0 {
 				t.Errorf("a traceparent %q was made up", got)
@@ -365,7 +397,7 @@ func TestTrace_ConsolePrintsSpans(t *testing.T) {
 	})
 }
 
-func TestTrace_ADeadCollectorDelaysNobody(t *testing.T) {
+func TestTrace_ADeadCollectorDelaysNoRequest(t *testing.T) {
 	t.Parallel()
 	p := pillion.Start(t, backend.Backends(backend.StartMany(t, 2)...),
 		"OTEL_EXPORTER_OTLP_ENDPOINT=http://"+backend.Closed(t), "OTEL_BSP_SCHEDULE_DELAY=50")

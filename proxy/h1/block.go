@@ -4,133 +4,175 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// maxFields is how many fields a head or a trailer section may have.
+// maxFields is the largest number of fields in a head or a trailer section.
 const maxFields = 256
 
-// keepFields is the size over which a map is dropped instead of being reused: maps never shrink.
+// keepFields is the size from which on a map is dropped instead of reused,
+// because maps never shrink.
 const keepFields = 64
 
-// smallMap is how many fields fit in a map of one group, which is much the fastest to fill, read and clear.
+// smallMap is the number of fields in a map of one group, which is much faster
+// to fill, read and clear than a larger one.
 const smallMap = 8
 
-// refusal is why a message was refused, and the status that says so to a client.
+// refusal is why a message was refused, and the status for the client.
 type refusal struct {
 	status int
 	reason string
 }
 
-// Error is the reason.
+// Error returns the reason.
 func (r *refusal) Error() string { return r.reason }
 
 func malformed(reason string) *refusal { return &refusal{http.StatusBadRequest, reason} }
 
-// block is the fields of one head, with the memory behind them and what the framing and routing fields among them said.
-// All strings are slices of the one string that was parsed. A block belongs to a connection and is reused.
+// block holds the fields of one head, their memory, and what the framing and
+// routing fields say. All strings are slices of the one string that was parsed.
+// A block belongs to a connection and is reused.
 type block struct {
 	header http.Header
-	values []string // what the map's slices are cut from
-	seen   uint64   // a bit for each name in the map; several names may share one
+	values []string // the memory of the map's slices
+	past   recall
+	seen   uint64 // one bit per name in the map; names may share a bit
 	count  int
 
-	hosts      int
-	host       string
-	lengths    int
-	length     int64 // -1 without Content-Length
-	codings    int
-	chunked    bool
-	close      bool
-	keepAlive  bool
-	upgrade    bool // Connection names Upgrade
-	websocket  bool // Upgrade names websocket and nothing else
-	expect     string
-	idle       string // Keep-Alive
-	trailers   []string
+	hosts     int
+	host      string
+	lengths   int
+	length    int64 // -1 without Content-Length
+	codings   int
+	chunked   bool
+	close     bool
+	keepAlive bool
+	upgrade   bool // Connection names Upgrade
+	websocket bool // Upgrade is websocket and nothing else
+	expect    string
+	idle      string // Keep-Alive
+	trailers  []string
+
 	trailerSet bool // it is a trailer section: no routing, no framing
+	response   bool // of a backend, which is read less strictly where nothing depends on it
+	bodyless   bool // the message ends with its head, whatever its framing fields say
 }
 
-// reset makes the block empty and ready for the next head, unless it is.
+// reset empties the block for the next head.
 func (b *block) reset() {
-	if b.count == 0 && b.header != nil && len(b.header) == 0 { // a handler may have put something there
+	// a handler may have added a field
+	if b.count == 0 && b.header != nil && len(b.header) == 0 {
 		return
 	}
-	header, values, trailers := b.header, b.values, b.trailers
+
+	header, values, trailers, past := b.header, b.values, b.trailers, b.past
 	if header == nil || len(header) > keepFields {
 		header = make(http.Header, smallMap)
 	} else {
 		clear(header)
 	}
+
 	if cap(values) == 0 || cap(values) > 2*keepFields {
 		values = make([]string, 0, 24)
 	}
+
 	clear(values)
-	*b = block{header: header, values: values[:0], trailers: trailers[:0], length: -1}
+	*b = block{header: header, values: values[:0], trailers: trailers[:0], past: past, length: -1}
 }
 
-// parse reads the field lines of s, which ends with the last line's CRLF: RFC 9112 section 5, without its leniencies.
-func (b *block) parse(s string) *refusal {
-	for s != "" {
-		rest, err := b.line(s)
-		if err != nil {
+// parse reads the field lines with which a head ends. Each has its CRLF (RFC
+// 9112 section 5). It allows no leniencies.
+func (b *block) parse(head, fields string) *refusal {
+	if b.past.head != "" && head == b.past.head {
+		return b.repeat()
+	}
+
+	next := 0
+	b.past.spare = b.past.spare[:0]
+	for s := fields; s != ""; {
+		var l fieldLine
+		if past, at := b.past.find(s, next); past != nil {
+			l, next = *past, at+1
+		} else {
+			var err *refusal
+			if l, err = parseLine(s); err != nil {
+				return err
+			}
+		}
+
+		if err := b.add(l.field(s)); err != nil {
 			return err
 		}
-		s = rest
+
+		if l.start = uint32(len(head) - len(s)); !b.trailerSet {
+			b.past.note(l)
+		}
+		s = s[l.size:]
 	}
+
+	if !b.trailerSet {
+		b.past.keep(head)
+	}
+
 	return nil
 }
 
-// line takes one field line from s.
-func (b *block) line(s string) (rest string, err *refusal) {
-	i := strings.IndexByte(s, ':')
-	if i <= 0 {
-		return "", malformed("malformed field name")
+// repeat adds the fields of the previous head again. It replaces parse for a
+// head with the same bytes.
+func (b *block) repeat() *refusal {
+	for i := range b.past.lines {
+		l := &b.past.lines[i]
+		if err := b.add(l.field(b.past.head[l.start:])); err != nil {
+			return err
+		}
 	}
-	key, k, known := spelled(s[:i])
-	if !known && !isToken(s[:i]) {
-		return "", malformed("malformed field name")
-	}
-	value := s[i+1:]
-	end := strings.IndexByte(value, '\r')
-	if end < 0 || end+1 >= len(value) || value[end+1] != '\n' || !isValue(value[:end]) {
-		return "", malformed("malformed field value")
-	}
-	if b.count++; b.count > maxFields {
-		return "", &refusal{http.StatusRequestHeaderFieldsTooLarge, "too many fields"}
-	}
-	return value[end+2:], b.add(key, k, trimBlanks(value[:end]))
+
+	return nil
 }
 
-// add files a field under its canonical name. Host, Transfer-Encoding and Trailer stay out of the map, as in net/http.
+// add files a field under its canonical name. As in net/http, Host,
+// Transfer-Encoding and Trailer are not in the map.
 func (b *block) add(key string, k kind, value string) *refusal {
+	if b.count++; b.count > maxFields {
+		return &refusal{http.StatusRequestHeaderFieldsTooLarge, "too many fields"}
+	}
+
 	if k != plain {
 		if b.trailerSet {
+			if k != date && b.response {
+				return nil // RFC 9110 section 6.5.1: such a trailer may be discarded
+			}
 			if k != date {
 				return malformed("framing or routing field in trailers")
 			}
 		} else if err := b.meaning(k, value); err != nil {
 			return err
 		}
+
 		if k == host || k == transferEncoding || k == trailer {
 			return nil
 		}
 	}
+
 	bit := uint64(1) << ((len(key) + 5*int(key[0]) + 3*int(key[len(key)-1])) % 64)
-	if b.seen&bit == 0 { // as a rule: the map need not be asked
+	if b.seen&bit == 0 { // the usual case, in which the map need not be read
 		b.seen |= bit
 		b.file(key, value, nil)
 		return nil
 	}
+
 	b.file(key, value, b.header[key])
 	return nil
 }
 
-// file puts a value behind those that a name has already.
+// file adds a value to those of the same name.
 func (b *block) file(key, value string, before []string) {
 	if before != nil {
 		b.header[key] = append(before, value)
 		return
 	}
+
 	n := len(b.values)
 	b.values = append(b.values, value)
 	b.header[key] = b.values[n : n+1 : n+1]
@@ -143,23 +185,16 @@ func (b *block) meaning(k kind, value string) *refusal {
 		b.hosts++
 		b.host = value
 	case contentLength:
-		if b.lengths++; b.lengths > 1 {
-			return malformed("repeated Content-Length")
-		}
-		n, ok := parseLength(value)
-		if !ok {
-			return malformed("malformed Content-Length")
-		}
-		b.length = n
+		return b.declare(value)
 	case transferEncoding:
-		if b.codings++; b.codings > 1 || !equalFold(value, "chunked") {
+		if b.codings++; !b.bodyless && (b.codings > 1 || !wire.EqualFold(value, "chunked")) {
 			return malformed("transfer coding other than one chunked")
 		}
 		b.chunked = true
 	case connection:
 		b.options(value)
 	case upgrade:
-		b.websocket = equalFold(value, "websocket")
+		b.websocket = wire.EqualFold(value, "websocket")
 	case expect:
 		if b.expect != "" || value == "" {
 			value = "repeated or empty"
@@ -170,77 +205,107 @@ func (b *block) meaning(k kind, value string) *refusal {
 	case trailer:
 		return b.announce(value)
 	}
+
 	return nil
 }
 
-// options notes the connection options that we act on.
+// declare notes a Content-Length. If the message has no body, a wrong value is
+// no error, and dropFraming leaves it out.
+func (b *block) declare(value string) *refusal {
+	n, ok := wire.ParseLength(value)
+	b.lengths++
+
+	switch {
+	case ok && b.lengths == 1:
+		b.length = n
+	case b.bodyless:
+		b.length = -1
+	case b.lengths > 1:
+		return malformed("repeated Content-Length")
+	default:
+		return malformed("malformed Content-Length")
+	}
+
+	return nil
+}
+
+// endsWithHead reports whether a response has no body because of its status or
+// its request's method (RFC 9112 section 6.3, rule 1). After a 101 comes
+// another protocol.
+func endsWithHead(method string, code int) bool {
+	return method == http.MethodHead || code < 200 || code == http.StatusNoContent ||
+		code == http.StatusNotModified
+}
+
+// dropFraming removes Content-Length from a message without a body, unless it
+// is the length of another response's body: of the GET in place of HEAD, or of
+// the 200 in place of a 304 (RFC 9110 section 8.6).
+func (b *block) dropFraming(code int) {
+	if b.length < 0 || b.codings > 0 || code < 200 || code == http.StatusNoContent {
+		delete(b.header, "Content-Length")
+		b.length = -1
+	}
+}
+
+// options notes the connection options that have an effect here.
 func (b *block) options(value string) {
 	for option := range strings.SplitSeq(value, ",") {
-		switch option = trimBlanks(option); {
-		case equalFold(option, "close"):
+		switch option = wire.TrimBlanks(option); {
+		case wire.EqualFold(option, "close"):
 			b.close = true
-		case equalFold(option, "keep-alive"):
+		case wire.EqualFold(option, "keep-alive"):
 			b.keepAlive = true
-		case equalFold(option, "upgrade"):
+		case wire.EqualFold(option, "upgrade"):
 			b.upgrade = true
 		}
 	}
 }
 
-// announce notes which trailers are to come.
+// announce notes the announced trailers.
 func (b *block) announce(value string) *refusal {
 	for name := range strings.SplitSeq(value, ",") {
-		if name = trimBlanks(name); name == "" {
+		if name = wire.TrimBlanks(name); name == "" {
 			continue
 		}
+
 		key, k := canonical(name)
-		if !isToken(name) || (k != plain && k != date) || len(b.trailers) == maxFields {
+		good := wire.IsToken(name) && (k == plain || k == date) && len(b.trailers) < maxFields
+		switch {
+		case good:
+			b.trailers = append(b.trailers, key)
+		case !b.response: // a backend's is left out, as the trailer itself will be
 			return malformed("bad field announced as trailer")
 		}
-		b.trailers = append(b.trailers, key)
 	}
+
 	return nil
 }
 
-// trailer is the map of announced trailers, with no values yet; nil when none were.
+// trailer returns the map of announced trailers, still without values, or nil.
 func (b *block) trailer() http.Header {
 	if len(b.trailers) == 0 || !b.chunked {
 		return nil
 	}
+
 	t := make(http.Header, len(b.trailers))
 	for _, name := range b.trailers {
 		t[name] = nil
 	}
-	return t
-}
 
-// parseLength reads digits and nothing else: no sign, no list, no blanks (RFC 9110 section 8.6). 18 digits fit int64.
-func parseLength(s string) (int64, bool) {
-	if s == "" || len(s) > 18 {
-		return 0, false
-	}
-	var n int64
-	for i := 0; i < len(s); i++ {
-		d := s[i] - '0'
-		if d > 9 {
-			return 0, false
-		}
-		n = n*10 + int64(d)
-	}
-	return n, true
+	return t
 }
 
 var errBadField = errors.New("field that cannot be written")
 
-// appendFields writes a field once for each value.
+// appendFields appends a field line for each value.
 func appendFields(out []byte, name string, values []string) (_ []byte, err error) {
-	if !isToken(name) {
+	if !wire.IsToken(name) {
 		return out, errBadField
 	}
 	return appendValues(out, name, values)
 }
 
-// appendValues is appendFields for a name that is known to be good.
+// appendValues is appendFields for a name that is known to be valid.
 func appendValues(out []byte, name string, values []string) (_ []byte, err error) {
 	for _, v := range values {
 		if out, err = appendValue(out, name, v); err != nil {
@@ -250,13 +315,15 @@ func appendValues(out []byte, name string, values []string) (_ []byte, err error
 	return out, nil
 }
 
-// appendValue fails when the value would not be understood as such.
+// appendValue appends a value, or fails if it is not a valid field value.
 func appendValue(out []byte, name, value string) ([]byte, error) {
-	if !isValue(value) {
+	if !wire.IsValue(value) {
 		return out, errBadField
 	}
-	out = append(out, name...)
+
+	out = append(out, wire.Spelling(name)...)
 	out = append(out, ": "...)
-	out = append(out, trimBlanks(value)...)
+	out = append(out, wire.TrimBlanks(value)...)
+
 	return append(out, "\r\n"...), nil
 }

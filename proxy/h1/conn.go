@@ -10,78 +10,82 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-)
 
-// peek is what a socket would say to a read, without reading.
-type peek uint8
-
-const (
-	silent   peek = iota // nothing to read
-	readable             // bytes
-	finished             // the peer's orderly end
-	broken               // reset, or another error
+	"github.com/pillion-lb/pillion/proxy/socket"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
 // What a connection is doing, for Shutdown and Connections.
 const (
 	idle int32 = iota
 	active
-	ending // Shutdown wants the idle connection to end
+	ending // Shutdown ends the idle connection
 	tunnel
-	foreign // HTTP/2
+	handedToHTTP2 // given to the HTTP/2 server
 )
 
-// Why a connection leaves the poller's callback.
+// The reasons for which a connection leaves the poller's callback.
 const (
-	wait    = iota // it does not: more bytes have to come
-	plainly        // the next request may need the connection itself
-	handed         // it is HTTP/2
-	cooled         // nothing came for a while after a request
-	over           // answered, for the last time
-	gone           // the client ended or failed
+	wait         = iota // it does not leave: more bytes have to come
+	outside             // the next request may need the connection itself
+	isHTTP2             // it is HTTP/2
+	noMemory            // the budget refused the memory for the request
+	quietForLong        // nothing has come for a while after a request
+	answeredLast        // the last answer was given
+	clientEnded         // the client has ended or failed
 )
 
-// conn is one client connection, small while it is idle. All of it belongs to the goroutine that serves it, but for
-// state.
+// conn is one client connection. It is small while it is idle. The goroutine
+// that serves it owns all of it, except state.
 //
-// A clear-text TCP connection is served inside the callback of one RawConn.Read that lasts over many requests. The
-// runtime's poller is reset when that Read begins and not between its calls of the callback, so an edge that arrives
-// while the callback works is kept, and the callback need not ask the kernel for a read that would say EAGAIN before it
-// goes to wait. While it is in there, the connection's read lock is held: whatever might read from the connection by
-// itself, or close it, is done outside.
+// A clear-text TCP connection is served inside the callback of one
+// RawConn.Read, over many requests. The poller is reset when Read begins, and
+// not between the calls of the callback. So an event that comes while the
+// callback works is not lost, and the callback can wait without a read that
+// returns EAGAIN. The callback holds the connection's read lock. Whatever may
+// read from the connection or close it is therefore done outside.
 type conn struct {
-	server *Server
-	c      net.Conn
-	raw    syscall.RawConn // nil: not clear-text TCP
-	light  *socket         // the same, until more than one piece was written to it
-	onRead func(fd uintptr) bool
-	tls    *tls.ConnectionState
-	remote string
-	x      *exchange // nil while nothing is buffered
-	fd     int       // of the callback that we are in, or -1
-	next   uint8
-	dry    bool // the last read left no bytes in the kernel
-	unsure bool // waiting without having been told that there is nothing
-	fresh  bool // no request was read yet: an HTTP/2 preface may come
-	spoke  bool // something was written
-	warm   bool // this goroutine's stack has grown for a request
-	late   bool // the limit has passed: what is in the kernel by now still counts
-	state  atomic.Int32
-	armed  time.Time // the read deadline
-	since  time.Time // idle since, or the head's first byte; zero while there is no need to know
+	server  *Server
+	c       net.Conn
+	raw     syscall.RawConn // nil if it is not clear-text TCP
+	light   *socket.Conn    // the same connection, until more than one piece was written to it
+	onRead  func(fd uintptr) bool
+	tls     *tls.ConnectionState
+	remote  string
+	x       *transaction // nil while nothing is buffered
+	fd      int          // of the callback that is running, or -1
+	next    uint8
+	dry     bool // the last read has emptied the socket
+	unsure  bool // waiting without knowing that the socket is empty
+	fresh   bool // no request was read yet, so an HTTP/2 preface may come
+	spoke   bool // something was written
+	warm    bool // the stack of this goroutine has grown for a request
+	late    bool // the limit has passed, but bytes that have come still count
+	state   atomic.Int32
+	share   socket.Share // the memory of a transaction
+	awaits  awaits
+	grown   atomic.Int64 // bytes of a larger input buffer
+	leaving atomic.Bool  // it ends to shed load
+	armed   time.Time    // the read deadline
+	// The start of the wait: when it became idle, or the head's first byte.
+	// Zero if that is not needed yet.
+	since time.Time
 }
 
 func newConn(s *Server, c net.Conn) *conn {
-	k := &conn{server: s, c: c, raw: poller(c), fd: -1, fresh: true, since: time.Now()}
+	k := &conn{server: s, c: c, raw: socket.Raw(c), fd: -1, fresh: true, since: time.Now()}
+	k.awaits.head.Store(k.since.UnixNano())
 	if k.raw != nil {
 		k.onRead = k.readable
-		k.light, _ = c.(*socket)
+		k.light, _ = c.(*socket.Conn)
 	}
+
 	return k
 }
 
-// serve runs the connection until its end, or until it is to wait in a goroutine whose stack never grew; then it returns
-// true. Its frame is small: it is what an idle connection's stack holds.
+// serve runs the connection until its end and returns false. It returns true if
+// the connection should wait in a new goroutine with a small stack. The frame
+// of serve is small, because it stays on the stack of an idle connection.
 func (c *conn) serve() (cold bool) {
 	defer func() {
 		if !cold {
@@ -92,41 +96,50 @@ func (c *conn) serve() (cold bool) {
 		c.c.Close()
 		return false
 	}
+
 	for c.turn() {
-		if c.next == cooled && c.warm {
+		if c.next == quietForLong && c.warm {
 			c.warm = false
 			return true
 		}
 	}
+
 	if c.x != nil {
 		c.server.release(c)
 	}
+
 	return false
 }
 
-// turn waits for requests and runs them until something has to happen outside of the poller's callback.
+// turn waits for requests and runs them, until something has to be done outside
+// of the poller's callback.
 func (c *conn) turn() bool {
 	if !c.fresh || c.raw == nil {
-		c.rest(false) // else the first bytes are probably there: whoever finds none rests
+		// A new connection reads first, because its request has probably come.
+		c.rest(false)
 	}
 	if c.state.Load() == ending {
 		return c.end(false)
 	}
+
 	c.next = wait
 	err := c.wait()
 	switch {
 	case err != nil && errors.Is(err, os.ErrDeadlineExceeded):
-		c.next = cooled
+		c.next = quietForLong
 		return c.expired()
 	case err != nil:
 		return c.end(false)
-	case c.next == plainly:
+	case c.next == outside:
 		return c.run() || c.end(true)
-	case c.next == handed:
+	case c.next == noMemory:
+		return c.afford() || c.end(true)
+	case c.next == isHTTP2:
 		c.handOver()
 		return false
 	}
-	return c.end(c.next == over)
+
+	return c.end(c.next == answeredLast)
 }
 
 // wait returns when next says why.
@@ -136,6 +149,7 @@ func (c *conn) wait() error {
 	}
 	for !c.advance() {
 	}
+
 	return nil
 }
 
@@ -147,84 +161,110 @@ func (c *conn) readable(fd uintptr) bool {
 	return done
 }
 
-// advance handles the requests that are there. It returns false to wait for more bytes.
+// advance handles the requests that have come. It returns false to wait for
+// more bytes.
 func (c *conn) advance() bool {
 	for {
 		if c.x != nil && c.x.in.buffered() > 0 {
+			if !c.x.paid {
+				c.next = noMemory
+				return true
+			}
+
 			switch c.parse() {
 			case incomplete:
 				if c.fd < 0 {
 					c.rest(false)
 				}
 			case refused:
-				c.next = over
+				c.next = answeredLast
 				return true
 			case preface:
-				c.next = handed
+				c.next = isHTTP2
 				return true
+
 			case parsed:
 				if c.fd < 0 || !c.x.selfContained() {
-					c.next = plainly
+					c.next = outside
 					return true
 				}
+
 				if !c.run() {
-					c.next = over
+					c.next = answeredLast
 					return true
 				}
+
 				continue
 			}
 		}
+
 		if c.fd >= 0 && c.dry {
 			c.rest(true)
 			return false
 		}
+
 		if stop, result := c.more(); stop {
 			return result
 		}
 	}
 }
 
-// more reads once. It says whether advance has to return, and with what.
+// more reads once. stop reports that advance must return result.
 func (c *conn) more() (stop, result bool) {
 	if c.x == nil {
 		c.server.acquire(c)
 	}
+
 	p, err := c.x.in.room(c.server.headLimit())
-	if err != nil {
+	switch {
+	case err == wire.ErrShort:
+		c.refuseShort()
+		c.next = answeredLast
+		return true, true
+	case err != nil:
 		c.refuse(tooLarge(c.x.in.bytes()))
-		c.next = over
+		c.next = answeredLast
 		return true, true
 	}
+
 	n, err := c.read(p)
 	if n == 0 && err == nil {
 		c.rest(false)
 		return true, false
 	}
+
 	if err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) && c.expired() {
 			return false, false
 		}
-		c.next = gone
+		c.next = clientEnded
 		return true, true
 	}
+
 	if c.x.in.buffered() == 0 {
-		c.anew()
-		if !c.state.CompareAndSwap(idle, active) {
-			c.next = gone
+		// Otherwise the time for the first head began with the connection.
+		if !c.fresh {
+			c.restartWait()
+		}
+
+		if !c.state.CompareAndSwap(idle, active) || !c.awaits.begins() {
+			c.next = clientEnded
 			return true, true
 		}
 	}
+
 	c.x.in.w += n
 	c.dry = n < len(p)
 	return false, false
 }
 
-// read returns 0 and no error when there is nothing to read.
+// read returns 0 and no error if no bytes are there.
 func (c *conn) read(p []byte) (int, error) {
 	if c.fd < 0 {
 		return c.c.Read(p)
 	}
-	n, errno := rawRead(c.fd, p)
+
+	n, errno := socket.Recv(c.fd, p)
 	switch {
 	case errno == syscall.EAGAIN:
 		return 0, nil
@@ -233,72 +273,95 @@ func (c *conn) read(p []byte) (int, error) {
 	case n == 0:
 		return 0, io.EOF
 	}
+
 	return n, nil
 }
 
-// rest is before each wait. What an idle connection does not need is given back, also between the requests of a busy
-// one: the next request, whosever it is, finds it in the processor's caches. With half a head in the buffer the
-// connection stays active.
+// rest runs before each wait. It gives back what an idle connection does not
+// need, even between two requests of a busy connection: the next request of any
+// client then finds it in the processor's caches. A connection with half a head
+// in its buffer stays active.
 func (c *conn) rest(unsure bool) {
 	if c.x != nil && c.x.in.buffered() == 0 {
 		c.quiet()
 		c.server.release(c)
 	}
+
 	c.unsure = unsure
 	c.arm()
+
+	if since := c.since; since.IsZero() {
+		c.awaits.head.CompareAndSwap(0, time.Now().UnixNano())
+	} else {
+		c.awaits.head.CompareAndSwap(0, since.UnixNano())
+	}
 }
 
-// quiet makes the connection idle. Shutdown looks for idle connections after it said that it is stopping: one of the two
-// sees the other.
+// quiet makes the connection idle. Shutdown first sets stopping and then looks
+// for idle connections, so one of the two sees the other.
 func (c *conn) quiet() {
 	if !c.state.CompareAndSwap(active, idle) {
 		return
 	}
-	c.anew()
+
+	c.restartWait()
 	if c.server.stopping.Load() && c.state.CompareAndSwap(idle, ending) {
 		c.interrupt()
 	}
 }
 
-// anew begins another wait, whose limit counts from when it is first asked for.
-func (c *conn) anew() { c.since, c.late = time.Time{}, false }
+// restartWait begins another wait. Its limit counts from the first time that it
+// is asked for.
+func (c *conn) restartWait() { c.since, c.late = time.Time{}, false }
 
-// doubt is how long we wait on the word of a short read alone. An orderly end that came with the last bytes makes no
-// edge of its own; a client that half-closed and waits for our end gets it then.
-const doubt = 500 * time.Millisecond
+// halfCloseCheck is how long a wait relies on a short read alone. If the
+// client's FIN came with its last bytes, the poller reports nothing more, and a
+// client that half-closed and waits for the end gets it after this time.
+const halfCloseCheck = 500 * time.Millisecond
 
-// limit is when the connection's present wait ends; zero is never.
+// limit returns when the present wait ends; zero is never.
 func (c *conn) limit() time.Time {
 	d := c.server.IdleTimeout
-	if c.x != nil && c.x.in.buffered() > 0 {
+	switch {
+	case c.x != nil && c.x.in.buffered() > 0:
 		d = c.server.HeaderTimeout
+	case c.fresh && c.server.HeaderTimeout > 0 && (d <= 0 || d > c.server.HeaderTimeout):
+		d = c.server.HeaderTimeout // a new client has a request to send
 	}
-	if c.unsure && (d <= 0 || d > doubt) {
-		d = doubt
+
+	if c.unsure && (d <= 0 || d > halfCloseCheck) {
+		d = halfCloseCheck
 	}
 	if d <= 0 {
 		return time.Time{}
 	}
+
 	if c.since.IsZero() {
 		c.since = time.Now()
 	}
+
 	return c.since.Add(d)
 }
 
-// arm sees to it that the poller wakes us no later than at the limit. It may be earlier: a deadline costs a timer, so
-// it is left where an earlier wait put it, and expired looks at the clock.
+// arm sets a deadline that wakes the connection at its limit or earlier. A
+// deadline costs a timer. So an earlier one is left as it is, and expired
+// compares the clock.
 func (c *conn) arm() {
 	if c.state.Load() == ending || c.late {
-		return // with a deadline in the past, or the last one
+		return // the deadline has passed, or is the last one
 	}
+
 	limit := c.limit()
-	if c.armed.IsZero() && limit.IsZero() || !c.armed.IsZero() && !limit.IsZero() && !c.armed.After(limit) {
+	if c.armed.IsZero() && limit.IsZero() ||
+		!c.armed.IsZero() && !limit.IsZero() && !c.armed.After(limit) {
 		return
 	}
+
 	c.wake(limit)
 }
 
-// wake sets the read deadline. Shutdown may have set its own meanwhile: one of the two sees the other.
+// wake sets the read deadline. Shutdown may have set its own meanwhile, so one
+// of the two sees the other.
 func (c *conn) wake(at time.Time) {
 	c.armed = at
 	c.c.SetReadDeadline(at)
@@ -307,66 +370,105 @@ func (c *conn) wake(at time.Time) {
 	}
 }
 
-// lastLook is for reading what has come before the limit. The runtime looks at the deadline first and at the socket after it:
-// on a machine that left us no CPU for as long as that, everybody's bytes wait there, and nobody was slow but us.
-const lastLook = 50 * time.Millisecond
+// lateRead is the time for reading what came before the limit. After a deadline
+// the runtime does not look at the socket. If this machine had no CPU for so
+// long, the bytes of all clients are waiting there.
+const lateRead = 50 * time.Millisecond
 
-// expired says whether to go on after a deadline woke us.
+// expired reports whether to go on after the deadline woke the connection.
 func (c *conn) expired() bool {
 	if c.state.Load() == ending {
 		return c.end(false)
 	}
+
 	c.unsure = false
 	limit := c.limit()
 	if limit.IsZero() || time.Now().Before(limit) {
 		c.wake(limit)
 		return true
 	}
+
 	if !c.late {
 		c.late = true
-		c.wake(time.Now().Add(lastLook))
+		c.wake(time.Now().Add(lateRead))
 		return true
 	}
+
 	if c.x != nil && c.x.in.buffered() > 0 {
 		c.refuse(&refusal{http.StatusRequestTimeout, "head not complete in time"})
 		return c.end(true)
 	}
+
 	return c.end(false)
 }
 
-// interrupt ends a read in progress. The next one has to arm anew.
+// interrupt ends a read in progress. The next read has to arm again.
 func (c *conn) interrupt() { c.c.SetReadDeadline(past) }
 
-// receive is the source of request bodies: at most the stall timeout for the next bytes.
+// receive is the source of request bodies. It waits for the next bytes no
+// longer than the stall timeout.
 func (c *conn) receive(p []byte) (int, error) {
 	c.armed = time.Time{}
 	if c.server.StallTimeout > 0 {
 		c.armed = time.Now().Add(c.server.StallTimeout)
 	}
+
 	c.c.SetReadDeadline(c.armed)
 	if c.x.body.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
+
+	c.awaits.read.Store(time.Now().UnixNano())
+	defer c.awaits.read.Store(0)
+
+	n, err := c.c.Read(p)
+	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.x.body.closed.Load() {
+		return n, err
+	}
+
+	// See lateRead.
+	c.armed = time.Now().Add(lateRead)
+	c.c.SetReadDeadline(c.armed)
+	if c.x.body.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+
 	return c.c.Read(p)
 }
 
-// end closes the connection; it always returns false. After an answer the client may still be sending: a close would
-// then make the kernel reset the connection and destroy the answer on its way (RFC 9112 section 9.6).
+// unread reports whether bytes of the client have come that nobody has read. It
+// reports false where that can't be known, as under TLS.
+func (c *conn) unread() bool {
+	p := socket.Silent
+	if c.raw != nil {
+		c.raw.Control(func(fd uintptr) { p = socket.Peek(int(fd)) })
+	}
+
+	return p == socket.Readable
+}
+
+// end closes the connection, and returns false for its callers to return. After
+// an answer, the client may still be sending. Closing at once would make the
+// kernel send a RST, which may destroy the answer on its way (RFC 9112 section
+// 9.6).
 func (c *conn) end(answered bool) bool {
 	if c.state.Load() == tunnel {
 		return false
 	}
+
 	switch {
 	case c.x != nil && c.x.writer.cut:
 		c.reset()
-	case answered && !c.x.last():
+	case answered && !c.x.last() && c.x.paid:
 		c.linger()
 	}
+
 	c.c.Close()
 	return false
 }
 
-// reset makes the close a reset, so that the client sees that its answer is cut.
+// reset closes the connection by a RST, so that the client notices that its
+// answer is cut.
 func (c *conn) reset() {
 	under := netConn(c.c)
 	if tcp, ok := under.(interface{ SetLinger(int) error }); ok {
@@ -377,15 +479,18 @@ func (c *conn) reset() {
 	}
 }
 
-// lingerTime is for how long a client that is still sending is listened to after its answer.
+// lingerTime is how long the connection reads on from a client that is still
+// sending after its answer.
 const lingerTime = 500 * time.Millisecond
 
-// linger says that nothing more will come and reads on until the client ends too, for a short while.
+// linger ends the server's direction and reads for a short while until the
+// client ends too.
 func (c *conn) linger() {
 	half, ok := c.c.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
+
 	c.c.SetReadDeadline(time.Now().Add(lingerTime))
 	p := make([]byte, firstBuffer)
 	for {

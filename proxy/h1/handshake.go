@@ -4,36 +4,46 @@ import (
 	"context"
 	"crypto/tls"
 	"time"
+
+	"github.com/pillion-lb/pillion/proxy/socket"
 )
 
-// handshake makes TLS ready, if it is TLS, and hands over what agreed on HTTP/2. It says whether HTTP/1 is to follow.
+// handshake completes the TLS handshake, if there is one, and hands a
+// connection that agreed on HTTP/2 over. It reports whether HTTP/1 follows.
 func (c *conn) handshake() bool {
 	t, ok := c.c.(*tls.Conn)
 	if !ok {
 		return true
 	}
+
 	ctx := context.Background()
 	if c.server.HeaderTimeout > 0 {
 		limited, cancel := context.WithTimeout(ctx, c.server.HeaderTimeout)
 		defer cancel()
 		ctx = limited
 	}
-	if t.HandshakeContext(ctx) != nil {
+
+	if err := t.HandshakeContext(ctx); err != nil {
+		c.refuseClear(err)
 		return false
 	}
+
 	c.since = time.Now()
 	state := t.ConnectionState()
 	c.tls = &state
 	if state.NegotiatedProtocol != "h2" {
 		return true
 	}
+
 	if c.server.HTTP2 != nil {
 		c.handOver()
 	}
+
 	return false
 }
 
-// remoteAddr is said by every request of the connection.
+// remoteAddr returns the client's address as text, for every request of the
+// connection.
 func (c *conn) remoteAddr() string {
 	if c.remote == "" {
 		c.remote = c.c.RemoteAddr().String()
@@ -41,16 +51,18 @@ func (c *conn) remoteAddr() string {
 	return c.remote
 }
 
-// departedTLS sees only the connection's own end: what is readable may be a record that says anything.
-func (c *conn) departedTLS() peek {
-	raw := poller(netConn(c.c))
+// departedTLS only sees the end of the TCP connection. What is readable may be
+// any TLS record.
+func (c *conn) departedTLS() socket.Readiness {
+	raw := socket.Raw(netConn(c.c))
 	if raw == nil {
-		return silent
+		return socket.Silent
 	}
-	p := broken
+
+	p := socket.Broken
 	raw.Control(func(fd uintptr) {
-		if socketOpen(int(fd)) {
-			p = silent
+		if socket.Open(int(fd)) || c.x.expectsLast() && socket.HalfOpen(int(fd)) {
+			p = socket.Silent
 		}
 	})
 	return p

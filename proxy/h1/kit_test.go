@@ -11,6 +11,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pillion-lb/pillion/proxy/socket"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
 // serve starts a server for a test and ends it with the test.
@@ -20,7 +23,8 @@ func serve(t testing.TB, s *Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serveOn(t, s, Lightly(l))
+
+	serveOn(t, s, socket.LazyListener(l))
 	return l.Addr().String()
 }
 
@@ -34,6 +38,7 @@ func serveOn(t testing.TB, s *Server, l net.Listener) {
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("connections left behind: %v", err)
 		}
+
 		served.Wait()
 	})
 }
@@ -51,6 +56,7 @@ func dial(t testing.TB, addr string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(10 * time.Second))
 	return &client{t, c, bufio.NewReader(c)}
@@ -70,10 +76,12 @@ func (c *client) response(method string) (*http.Response, string) {
 	if err != nil {
 		c.t.Fatal("no response: ", err)
 	}
+
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		c.t.Fatalf("body: %v after %q", err, b)
 	}
+
 	return resp, string(b)
 }
 
@@ -84,16 +92,19 @@ func (c *client) rest() string {
 	if err != nil {
 		c.t.Fatalf("%v after %q", err, b)
 	}
+
 	return string(b)
 }
 
-// backend is a raw backend: each connection is given to the script, with the number of connections before it.
+// backend is a raw backend: each connection is given to the script, with the
+// number of connections before it.
 func backend(t testing.TB, script func(n int, c *client)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var work sync.WaitGroup
 	work.Go(func() {
 		for n := 0; ; n++ {
@@ -101,6 +112,7 @@ func backend(t testing.TB, script func(n int, c *client)) string {
 			if err != nil {
 				return
 			}
+
 			c.SetDeadline(time.Now().Add(10 * time.Second))
 			work.Go(func() {
 				defer c.Close()
@@ -112,6 +124,7 @@ func backend(t testing.TB, script func(n int, c *client)) string {
 		l.Close()
 		work.Wait()
 	})
+
 	return l.Addr().String()
 }
 
@@ -123,6 +136,7 @@ func (c *client) head() string {
 		if err != nil {
 			return ""
 		}
+
 		b.WriteString(line)
 		if line == "\r\n" {
 			return b.String()
@@ -130,7 +144,8 @@ func (c *client) head() string {
 	}
 }
 
-// answering is a backend that gives each request without a body the same answer.
+// answering is a backend that gives each request without a body the same
+// answer.
 func answering(t testing.TB, answer string) string {
 	return backend(t, func(_ int, c *client) {
 		for c.head() != "" {
@@ -139,19 +154,20 @@ func answering(t testing.TB, answer string) string {
 	})
 }
 
-// relay is a handler as the proxy's is: it relays to one transport and keeps to the habits that h1 is made for.
+// relay is a handler as the proxy's is: it relays to one transport and keeps to
+// the habits that h1 is made for.
 type relay struct {
 	t    *Transport
-	call func(w http.ResponseWriter, r *http.Request, c *Call)
-	errs chan *Error // of Send and of the body, when there is room
+	call func(w http.ResponseWriter, r *http.Request, c *wire.Call)
+	errs chan *wire.Error // of Send and of the body, when there is room
 }
 
 func newRelay(address string) *relay {
-	return &relay{t: &Transport{Address: address}, errs: make(chan *Error, 100)}
+	return &relay{t: &Transport{Address: address}, errs: make(chan *wire.Error, 100)}
 }
 
 func (p *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &Call{Upgrade: equalFold(r.Header.Get("Upgrade"), "websocket")}
+	c := &wire.Call{Upgrade: wire.EqualFold(r.Header.Get("Upgrade"), "websocket")}
 	c.Informational = func(code int, header http.Header) {
 		for name, values := range header {
 			w.Header()[name] = values
@@ -162,6 +178,7 @@ func (p *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.call != nil {
 		p.call(w, r, c)
 	}
+
 	resp, err := p.t.Send(r, c)
 	if err != nil {
 		p.note(err)
@@ -172,13 +189,16 @@ func (p *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, values := range resp.Header {
 		w.Header()[name] = values
 	}
+
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		p.tunnel(w, resp)
 		return
 	}
+
 	for name := range resp.Trailer {
 		w.Header().Add("Trailer", name)
 	}
+
 	w.WriteHeader(resp.StatusCode)
 	p.body(w, resp)
 	for name, values := range resp.Trailer {
@@ -188,7 +208,7 @@ func (p *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (p *relay) note(err error) {
 	select {
-	case p.errs <- err.(*Error):
+	case p.errs <- err.(*wire.Error):
 	default:
 	}
 }
@@ -196,13 +216,14 @@ func (p *relay) note(err error) {
 func (p *relay) body(w http.ResponseWriter, resp *http.Response) {
 	if resp.ContentLength >= 64<<10 {
 		if _, err := w.(io.ReaderFrom).ReadFrom(resp.Body); err != nil {
-			if e, ok := err.(*Error); ok {
+			if e, ok := err.(*wire.Error); ok {
 				p.note(e)
 			}
 			panic(http.ErrAbortHandler)
 		}
 		return
 	}
+
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := resp.Body.Read(buf)
@@ -212,10 +233,12 @@ func (p *relay) body(w http.ResponseWriter, resp *http.Response) {
 		if err == io.EOF {
 			return
 		}
+
 		if err != nil {
 			p.note(err)
 			panic(http.ErrAbortHandler)
 		}
+
 		w.(http.Flusher).Flush()
 	}
 }
@@ -242,7 +265,8 @@ func (p *relay) tunnel(w http.ResponseWriter, resp *http.Response) {
 func through(t testing.TB, address string) (addr string, p *relay) {
 	p = newRelay(address)
 	t.Cleanup(p.t.CloseIdle)
-	return serve(t, &Server{Handler: p, StallTimeout: 5 * time.Second, HeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}), p
+	return serve(t, &Server{Handler: p, StallTimeout: 5 * time.Second, HeaderTimeout: 5 * time.Second,
+		IdleTimeout: time.Minute}), p
 }
 
 // echo is a handler that says what it got.
@@ -252,6 +276,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+
 	w.Header().Set("X-Got", r.Method+" "+r.RequestURI)
 	io.Copy(w, bytes.NewReader(b))
 }

@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// detached is an exchange on no network.
-func detached() *exchange {
+// detached is a transaction on no network.
+func detached() *transaction {
 	c := &conn{server: &Server{}, c: nowhere{}, fd: -1}
 	c.server.acquire(c)
 	return c.x
@@ -23,9 +25,11 @@ func readRequest(head string) (*http.Request, *refusal) {
 	if err != nil {
 		return nil, err
 	}
+
 	if end == 0 || end != len(head) {
 		return nil, malformed("not one head")
 	}
+
 	x.conn.remote = "-"
 	return &x.request, x.read(head[:end-2])
 }
@@ -122,18 +126,21 @@ func TestRequest_StrictAboutEveryAmbiguity(t *testing.T) {
 func TestRequest_AbsoluteTargetNamesTheHost(t *testing.T) {
 	t.Parallel()
 	r, err := readRequest("GET http://real:81/p?q HTTP/1.1\r\nHost: other\r\n\r\n")
-	if err != nil || r.Host != "real:81" || r.URL.Path != "/p" || r.URL.RawQuery != "q" || r.RequestURI != "http://real:81/p?q" {
+	if err != nil || r.Host != "real:81" || r.URL.Path != "/p" || r.URL.RawQuery != "q" ||
+		r.RequestURI != "http://real:81/p?q" {
 		t.Errorf("%+v %v", r, err)
 	}
 }
 
 func TestCanonical_AgreesWithNetHTTP(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"Host", "content-length", "CONTENT-TYPE", "eTag", "x-unknown", "X-Unknown", "sec-WebSocket-key", "x_y", "Te"} {
+	for _, name := range []string{"Host", "content-length", "CONTENT-TYPE", "eTag", "x-unknown", "X-Unknown",
+		"sec-WebSocket-key", "x_y", "Te"} {
 		if key, _ := canonical(name); key != http.CanonicalHeaderKey(name) {
 			t.Errorf("%s: %s", name, key)
 		}
 	}
+
 	if _, k := canonical("cOnTeNt-lEnGtH"); k != contentLength {
 		t.Error("an odd spelling hides a framing field")
 	}
@@ -141,10 +148,12 @@ func TestCanonical_AgreesWithNetHTTP(t *testing.T) {
 
 func TestBlock_RepeatedFieldsAreKeptInOrder(t *testing.T) {
 	t.Parallel()
-	r, err := readRequest("GET / HTTP/1.1\r\nHost: x\r\nAccept: 1\r\nX-Own: 1\r\naccept: 2\r\nx-own: 2\r\nACCEPT: 3\r\nX-OWN: 3\r\n\r\n")
+	r, err := readRequest("GET / HTTP/1.1\r\nHost: x\r\nAccept: 1\r\nX-Own: 1\r\naccept: 2\r\nx-own: 2\r\nACCEPT: " +
+		"3\r\nX-OWN: 3\r\n\r\n")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want := http.Header{"Accept": {"1", "2", "3"}, "X-Own": {"1", "2", "3"}}
 	if !reflect.DeepEqual(r.Header, want) {
 		t.Error(r.Header)
@@ -159,9 +168,11 @@ func TestBlock_ManyFieldsAreNotKept(t *testing.T) {
 	for i := range keepFields + 1 {
 		head.WriteString("X-" + strings.Repeat("a", i+1) + ": 1\r\n")
 	}
-	if err := b.parse(head.String()); err != nil {
+
+	if err := b.parse(head.String(), head.String()); err != nil {
 		t.Fatal(err)
 	}
+
 	large := b.header
 	b.reset()
 	b.header["New"] = nil
@@ -174,9 +185,11 @@ func TestBlock_ValuesOfOneNameDoNotOverwriteOthers(t *testing.T) {
 	t.Parallel()
 	var b block
 	b.reset()
-	if err := b.parse("A: 1\r\nB: 2\r\nA: 3\r\nC: 4\r\n"); err != nil {
+	const lines = "A: 1\r\nB: 2\r\nA: 3\r\nC: 4\r\n"
+	if err := b.parse(lines, lines); err != nil {
 		t.Fatal(err)
 	}
+
 	b.header["B"] = append(b.header["B"], "5")
 	if b.header.Get("C") != "4" || len(b.header["A"]) != 2 || b.header["A"][1] != "3" {
 		t.Error(b.header)
@@ -193,8 +206,10 @@ func (p *pieces) receive(b []byte) (int, error) {
 	if p.s == "" {
 		return 0, io.EOF
 	}
+
 	n := copy(b[:min(len(b), p.size)], p.s)
 	p.s = p.s[n:]
+
 	return n, nil
 }
 
@@ -202,6 +217,7 @@ func readChunked(wire string, size, room int) (body string, p *payload, err erro
 	in := &input{buf: make([]byte, firstBuffer), from: &pieces{wire, size}}
 	p = &payload{in: in, framing: byChunks, limit: 16 << 10}
 	var b strings.Builder
+
 	buf := make([]byte, room)
 	for {
 		n, err := p.Read(buf)
@@ -209,6 +225,7 @@ func readChunked(wire string, size, room int) (body string, p *payload, err erro
 		if err == io.EOF {
 			return b.String(), p, nil
 		}
+
 		if err != nil {
 			return b.String(), p, err
 		}
@@ -242,12 +259,12 @@ func TestChunks_StrictAboutSyntax(t *testing.T) {
 	t.Parallel()
 	for _, wire := range []string{
 		"", "5", "5\r\nhel", "5\r\nhello\r\n", "5\r\nhello\r\n0\r\n",
-		"\r\n", "x\r\n", "-1\r\n", "0x1\r\na\r\n0\r\n\r\n", "+1\r\na\r\n0\r\n\r\n", " 1\r\na\r\n0\r\n\r\n", "1 \r\na\r\n0\r\n\r\n",
-		"1\na\r\n0\r\n\r\n", "1\r\na\n0\r\n\r\n", "1\r\nab\r\n0\r\n\r\n", "1\r\na\r\r\n0\r\n\r\n", "1;\x00\r\na\r\n0\r\n\r\n", "1;a\rb\r\na\r\n0\r\n\r\n",
-		"1 ;a\r\na\r\n0\r\n\r\n", "1000000000000000\r\n", "1\r\na\r\n0\r\nX : y\r\n\r\n", "1\r\na\r\n0\r\nX: y\n\r\n",
-		"0\r\nContent-Length: 1\r\n\r\n", "0\r\nHost: a\r\n\r\n", "0\r\nTransfer-Encoding: chunked\r\n\r\n", "0\r\nauthorization: x\r\n\r\n",
-		"0\r\nX-Forwarded-For: x\r\n\r\n", "0\r\nCookie: x\r\n\r\n", "0\r\n folded\r\n\r\n",
-		"1;" + strings.Repeat("e", 2<<10) + "\r\na\r\n0\r\n\r\n",
+		"\r\n", "x\r\n", "-1\r\n", "0x1\r\na\r\n0\r\n\r\n", "+1\r\na\r\n0\r\n\r\n", " 1\r\na\r\n0\r\n\r\n",
+		"1 \r\na\r\n0\r\n\r\n", "1\na\r\n0\r\n\r\n", "1\r\na\n0\r\n\r\n", "1\r\nab\r\n0\r\n\r\n", "1\r\na\r\r\n0\r\n\r\n",
+		"1;\x00\r\na\r\n0\r\n\r\n", "1;a\rb\r\na\r\n0\r\n\r\n", "1 ;a\r\na\r\n0\r\n\r\n", "1000000000000000\r\n",
+		"1\r\na\r\n0\r\nX : y\r\n\r\n", "1\r\na\r\n0\r\nX: y\n\r\n", "0\r\nContent-Length: 1\r\n\r\n", "0\r\nHost: a\r\n\r\n",
+		"0\r\nTransfer-Encoding: chunked\r\n\r\n", "0\r\nauthorization: x\r\n\r\n", "0\r\nX-Forwarded-For: x\r\n\r\n",
+		"0\r\nCookie: x\r\n\r\n", "0\r\n folded\r\n\r\n", "1;" + strings.Repeat("e", 2<<10) + "\r\na\r\n0\r\n\r\n",
 		strings.Repeat("1;"+strings.Repeat("e", 900)+"\r\na\r\n", 30) + "0\r\n\r\n",
 		"0\r\nX: " + strings.Repeat("t", 20<<10) + "\r\n\r\n",
 		"0\r\n" + strings.Repeat("X: y\r\n", 257) + "\r\n",
@@ -265,17 +282,17 @@ func TestResponse_StrictAboutEveryAmbiguity(t *testing.T) {
 	for _, head := range []string{
 		"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
 		"hello\r\n\r\n",
-		"HTTP/0.9 200 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
-		"HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 200 O\x00K\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "HTTP/1.1 200\tOK\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
-		"HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\na", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: a\r\n\r\n",
+		"HTTP/0.9 200 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n",
+		"HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 200 O\x00K\r\n\r\n", "http/1.1 200 OK\r\n\r\n",
+		"HTTP/1.1 200\tOK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\na", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: a\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
-		"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nX : y\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\rz\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\x00\r\n\r\n",
-		"HTTP/1.1 103 Hints\r\nContent-Length: 1\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", 70<<10) + "\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Le",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
+		"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\rz\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\x00\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", 70<<10) + "\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Le",
 	} {
 		address := backend(t, func(_ int, c *client) {
 			c.head()
@@ -283,15 +300,57 @@ func TestResponse_StrictAboutEveryAmbiguity(t *testing.T) {
 		})
 		tr := &Transport{Address: address, StallTimeout: 5 * time.Second}
 		r, _ := http.NewRequest("GET", "http://a/", nil)
-		resp, err := tr.Send(r, new(Call))
+
+		resp, err := tr.Send(r, new(wire.Call))
 		if err == nil {
 			t.Errorf("%.60q was accepted: %v", head, resp)
 			resp.Body.Close()
-		} else if e := err.(*Error); e.Outcome != Broken {
+		} else if e := err.(*wire.Error); e.Outcome != wire.Broken {
 			t.Errorf("%.60q: outcome %d", head, e.Outcome)
 		}
+
 		if tr.Idle() != 0 {
 			t.Errorf("%.60q: the connection was kept", head)
+		}
+	}
+}
+
+func TestHeadScan_LooksAtEachByteOnce(t *testing.T) {
+	t.Parallel()
+	for _, head := range []string{
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", 50) + "\r\n",
+		"GET /" + strings.Repeat("x", 1000) + " HTTP/1.1\r\n\r\n",
+	} {
+		var s headScan
+		for n := range len(head) {
+			if end, err := s.end([]byte(head[:n])); end != 0 || err != nil {
+				t.Fatalf("%d after %d of %d bytes (%v)", end, n, len(head), err)
+			}
+			if s.seen != n {
+				t.Fatalf("%d of %d bytes would be looked at again", n-s.seen, n)
+			}
+		}
+
+		if end, err := s.end([]byte(head + "GET")); end != len(head) || err != nil {
+			t.Errorf("%d, want %d (%v)", end, len(head), err)
+		}
+	}
+}
+
+func TestHeadScan_BareLFWhereverThePiecesEnd(t *testing.T) {
+	t.Parallel()
+	for _, head := range []string{"\n", "GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nA: b\n\r\n", "A: b\r\n\n"} {
+		for n := range len(head) {
+			var s headScan
+			_, err := s.end([]byte(head[:n]))
+			if err == nil {
+				_, err = s.end([]byte(head))
+			}
+
+			if err == nil {
+				t.Errorf("%q in pieces of %d and %d bytes is a head", head, n, len(head)-n)
+			}
 		}
 	}
 }

@@ -10,54 +10,73 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/pillion-lb/pillion/proxy/socket"
 )
 
-// Server serves HTTP/1.1 with one goroutine per connection. A handler must not keep the request, its fields or the
-// response's header map after it returned. Fields are set before Serve and not changed after.
+// Server serves HTTP/1.1 with one goroutine per connection. A handler must not
+// keep the request, its fields or the response's header map after it has
+// returned. Set the fields before Serve, and don't change them later.
 type Server struct {
-	Handler        http.Handler
-	HeaderTimeout  time.Duration // from the first byte of a head to its end
-	StallTimeout   time.Duration // no progress while we wait for body bytes or while a write blocks
+	Handler http.Handler
+	// The longest time from the first byte of a head to its end; for the first
+	// head, from accept on.
+	HeaderTimeout  time.Duration
+	StallTimeout   time.Duration // without progress, while body bytes are awaited or a write blocks
 	IdleTimeout    time.Duration // between requests
 	MaxHeaderBytes int           // of a request head; 0 is 64 KiB
-	MaxConnections int           // 0 is none; more are closed at once
-	// HTTP2 takes a connection whose first bytes are the HTTP/2 preface; reading it yields the preface again. It
-	// returns when the connection is closed. nil refuses HTTP/2.
+	// 0 is no limit; one more is closed, unless an idle one can be closed for
+	// it
+	MaxConnections int
+	MaxPipes       int // pipes for splicing in use at a time; 0 is no limit
+	// Budget is the memory that connections and requests take; nil is no bound.
+	// Trim must be registered with its OnTight, and Shed with its OnShort.
+	Budget *socket.Budget
+	// HTTP2 serves a connection whose first bytes are the HTTP/2 preface.
+	// Reading it returns the preface again. HTTP2 returns when the connection
+	// is closed. nil refuses HTTP/2.
 	HTTP2 func(net.Conn)
-	// Rejected is told of each message that we refused without calling Handler: the peer, the status that we
-	// answered, the id in that answer, and why. It may be nil.
+	// Rejected is called for each message that was refused without Handler,
+	// with the client's address, the status, the id in the answer and the
+	// reason. It may be nil.
 	Rejected func(remote net.Addr, status int, id, reason string)
 
-	draining  atomic.Bool
-	stopping  atomic.Bool // idle connections are to end
-	copies    atomic.Bool // the kernel cannot splice
-	dates     atomic.Pointer[stamp]
-	exchanges sync.Pool
-	pipes     sync.Pool // for splicing; garbage collection closes them
-	serving   sync.WaitGroup
+	draining     atomic.Bool
+	stopping     atomic.Bool // idle connections have to end
+	dates        atomic.Pointer[stamp]
+	transactions sync.Pool
+	unpaid       atomic.Int32 // connections whose request waits for memory
+	pipes        socket.Pipes // for splicing
+	files        socket.FileSender
+	serving      sync.WaitGroup
+	shortSince   time.Time // since when memory is short; of the accepting goroutine
 
 	mu        sync.Mutex
 	closed    bool
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	tunnels   int
-	left      time.Time     // when the last connection went
-	parked    []chan *conn  // goroutines between two connections
-	empty     chan struct{} // closed when the last connection is gone, if somebody waits for that
+	left      time.Time // when the last connection ended
+	// Closed when a connection ends, if the accepting goroutine waits for that.
+	room   chan struct{}
+	parked []chan *conn  // goroutines between two connections
+	empty  chan struct{} // closed when the last connection has ended; nil if nothing waits for that
 }
 
-// stamp is a second and how a Date field writes it.
+// stamp is a second and its text in a Date field.
 type stamp struct {
 	second int64
 	text   string
 }
 
-// date is the present time as HTTP writes it. Two callers may make the same stamp; that is harmless.
+// date returns the current time for a Date field. Two callers may make the same
+// stamp, which is harmless.
 func (s *Server) date() string {
 	now := time.Now()
 	if d := s.dates.Load(); d != nil && d.second == now.Unix() {
 		return d.text
 	}
+
 	d := &stamp{now.Unix(), now.UTC().Format(http.TimeFormat)}
 	s.dates.Store(d)
 	return d.text
@@ -75,14 +94,16 @@ const (
 	lastPause  = time.Second
 )
 
-// Serve accepts connections until Shutdown or Close, then returns http.ErrServerClosed. Running out of descriptors only
-// makes it pause.
+// Serve accepts connections until Shutdown or Close, and then returns
+// http.ErrServerClosed. When there is no descriptor for a client that waits, it
+// closes idle connections and pauses.
 func (s *Server) Serve(l net.Listener) error {
 	if !s.listen(l) {
 		l.Close()
 		return http.ErrServerClosed
 	}
 	defer s.unlisten(l)
+
 	pause := firstPause
 	for {
 		c, err := l.Accept()
@@ -92,7 +113,11 @@ func (s *Server) Serve(l net.Listener) error {
 			s.admit(c)
 		case s.isClosed():
 			return http.ErrServerClosed
+
 		case exhausted(err):
+			if s.displace() {
+				pause = firstPause
+			}
 			time.Sleep(pause)
 			pause = min(2*pause, lastPause)
 		default:
@@ -101,14 +126,10 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// exhausted is a failure of accept that passes.
+// exhausted reports whether accept failed for a temporary lack of something, or
+// for a client that has left already.
 func exhausted(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return socket.Exhausted(err) || errors.Is(err, syscall.ECONNABORTED)
 }
 
 func (s *Server) listen(l net.Listener) bool {
@@ -117,10 +138,13 @@ func (s *Server) listen(l net.Listener) bool {
 	if s.closed {
 		return false
 	}
+
 	if s.listeners == nil {
+		s.pipes.Budget, s.pipes.Most = s.Budget, s.MaxPipes
 		s.listeners = make(map[net.Listener]struct{})
 		s.conns = make(map[*conn]struct{})
 	}
+
 	s.listeners[l] = struct{}{}
 	return true
 }
@@ -138,39 +162,141 @@ func (s *Server) isClosed() bool {
 	return s.closed
 }
 
-// admit starts the goroutine of a connection, or closes it when there are too many.
+// admit starts the goroutine of a connection. It closes the connection if there
+// are too many, or no memory for it.
 func (s *Server) admit(c net.Conn) {
-	k := newConn(s, c)
-	s.mu.Lock()
-	full := s.closed || s.MaxConnections > 0 && len(s.conns) >= s.MaxConnections
-	if !full {
-		s.conns[k] = struct{}{}
-		s.start(k)
-	}
-	s.mu.Unlock()
-	if full {
+	if !s.afford() {
+		s.Budget.Count(socket.RefusedConnection, 1)
 		c.Close()
+		return
+	}
+
+	k := newConn(s, c)
+	k.share.Keep()
+	if s.enter(k) || s.makeRoom() && s.enter(k) {
+		return
+	}
+
+	c.Close()
+	s.Budget.Give(connectionMemory + transactionMemory)
+	s.Budget.Count(socket.RefusedConnection, 1)
+}
+
+// affordTime is how long a connection waits for memory that is coming back.
+const affordTime = time.Second
+
+// youngShortage is how long memory must have been short before connections are
+// refused for it. A client that does not read can be cut only after it has been
+// waited for, so at first there may be nobody to cut.
+const youngShortage = 200 * time.Millisecond
+
+// maxUnpaid is how many connections may wait for memory at a time.
+const maxUnpaid = 64
+
+// afford takes the memory of a connection and of its first request. While load
+// is shed and memory is coming back, no further connection is accepted. The
+// kernel holds the new ones, and each finds memory when it is accepted.
+func (s *Server) afford() bool {
+	for waited := time.Duration(0); s.isShort(); waited += firstPause {
+		s.Budget.Take(0, socket.Needed) // sheds load
+		young := time.Since(s.shortSince) < youngShortage
+		if waited >= affordTime || !s.Budget.Relieved() && !young {
+			break
+		}
+		time.Sleep(firstPause)
+	}
+
+	return s.Budget.Take(connectionMemory+transactionMemory, socket.Needed)
+}
+
+// isShort reports whether memory is short, and notes since when.
+func (s *Server) isShort() bool {
+	switch {
+	case !s.Budget.Short():
+		s.shortSince = time.Time{}
+		return false
+	case s.shortSince.IsZero():
+		s.shortSince = time.Now()
+	}
+	return true
+}
+
+// enter starts the goroutine of a connection, unless there are too many, and
+// reports whether it did.
+func (s *Server) enter(k *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.full() {
+		return false
+	}
+
+	s.conns[k] = struct{}{}
+	s.start(k)
+	return true
+}
+
+// full reports whether there is no room for another connection. The caller
+// holds the lock.
+func (s *Server) full() bool { return s.MaxConnections > 0 && len(s.conns) >= s.MaxConnections }
+
+// roomTime is how long a new connection waits for another one to end that was
+// closed for it.
+const roomTime = 100 * time.Millisecond
+
+// makeRoom closes idle connections and waits for the first of them to end. It
+// reports whether one did.
+func (s *Server) makeRoom() bool {
+	if !s.displace() {
+		return false
+	}
+
+	s.mu.Lock()
+	if !s.full() {
+		s.mu.Unlock()
+		return true
+	}
+
+	room := make(chan struct{})
+	s.room = room
+	s.mu.Unlock()
+
+	limit := time.NewTimer(roomTime)
+	defer limit.Stop()
+
+	select {
+	case <-room:
+		return true
+	case <-limit.C:
+		return false
 	}
 }
 
-// forget is the end of what a connection's goroutine does for it. A tunnel is still counted.
+// forget ends the work of a connection's goroutine. A tunnel is still counted.
 func (s *Server) forget(c *conn) {
 	if c.state.Load() != tunnel {
 		s.leave(c)
 	}
 }
 
-// leave takes a closed connection off the books.
+// leave removes a closed connection.
 func (s *Server) leave(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	c.share.Close(s.Budget, transactionMemory)
+	s.Budget.Give(connectionMemory)
+	if s.room != nil {
+		close(s.room)
+		s.room = nil
+	}
+
 	if c.state.Load() == tunnel {
 		s.tunnels--
 	}
 	if len(s.conns) > 0 {
 		return
 	}
+
 	s.left = time.Now()
 	if s.empty != nil {
 		close(s.empty)
@@ -185,39 +311,43 @@ func (s *Server) enterTunnel(c *conn) {
 	c.state.Store(tunnel)
 }
 
-// acquire gives a connection what it needs for requests.
+// acquire gives a connection its transaction.
 func (s *Server) acquire(c *conn) {
-	x, ok := s.exchanges.Get().(*exchange)
+	x, ok := s.transactions.Get().(*transaction)
 	if !ok {
-		x = newExchange()
+		x = newTransaction()
 	}
+
 	x.attach(c)
+	x.paid = c.share.Use(s.Budget, transactionMemory)
 	c.x = x
 }
 
-// release takes it back.
+// release takes the transaction back.
 func (s *Server) release(c *conn) {
 	x := c.x
 	c.x = nil
 	x.detach()
-	s.exchanges.Put(x)
+	c.share.Rest(s.Budget, transactionMemory)
+	s.transactions.Put(x)
 }
 
-// Drain makes every further answer carry "Connection: close" and goes on accepting: from now on also those at once who
-// have said nothing yet, so that they hear of the end.
+// Drain makes every further answer carry "Connection: close". It goes on
+// accepting, and from now on also clients that have sent nothing yet, so that
+// they learn of the end.
 func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := range s.listeners {
-		if patient, ok := l.(interface{ hasten() }); ok {
-			patient.hasten()
+		if patient, ok := l.(interface{ AcceptAtOnce() }); ok {
+			patient.AcceptAtOnce()
 		}
 	}
 }
 
-// Shutdown closes the listeners and idle connections, then waits for exchanges in progress, tunnels and HTTP/2
-// connections included, or for ctx.
+// Shutdown closes the listeners and the idle connections. It waits for
+// transactions in progress, tunnels and HTTP/2 connections, or for ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.stopping.Store(true)
@@ -228,14 +358,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			c.interrupt()
 		}
 	}
+
 	if len(s.conns) == 0 {
 		s.mu.Unlock()
 		s.serving.Wait()
 		return nil
 	}
+
 	if s.empty == nil {
 		s.empty = make(chan struct{})
 	}
+
 	empty := s.empty
 	s.mu.Unlock()
 	select {
@@ -247,7 +380,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close closes everything at once. A handler that is running finds its client gone; Close does not wait for it.
+// Close closes everything at once. It does not wait for handlers, whose clients
+// are gone then.
 func (s *Server) Close() error {
 	s.Drain()
 	s.mu.Lock()
@@ -256,6 +390,7 @@ func (s *Server) Close() error {
 	for c := range s.conns {
 		c.kill()
 	}
+
 	return nil
 }
 
@@ -267,8 +402,9 @@ func (s *Server) closeListeners() {
 	}
 }
 
-// kill ends a connection from outside. A close would wait for the goroutine that is in the poller's callback, so only
-// the socket is shut down; its goroutine closes it.
+// kill ends a connection from another goroutine. Closing it would wait for the
+// poller's callback, so kill only shuts the socket down. The connection's
+// goroutine closes it.
 func (c *conn) kill() {
 	if tcp, ok := netConn(c.c).(halves); ok {
 		tcp.CloseRead()
@@ -277,17 +413,18 @@ func (c *conn) kill() {
 		c.c.Close()
 		return
 	}
+
 	c.state.CompareAndSwap(idle, ending)
 	c.c.SetDeadline(past)
 }
 
-// halves is a connection whose directions can be ended one by one.
+// halves is a connection whose two directions can be shut down separately.
 type halves interface {
 	CloseRead() error
 	CloseWrite() error
 }
 
-// netConn is what is under TLS.
+// netConn returns the connection under TLS.
 func netConn(c net.Conn) net.Conn {
 	if t, ok := c.(*tls.Conn); ok {
 		return t.NetConn()
@@ -295,20 +432,22 @@ func netConn(c net.Conn) net.Conn {
 	return c
 }
 
-// Connections is the number of open client connections, and how many of them are tunnels.
+// Connections returns the number of open client connections, and how many of
+// them are tunnels.
 func (s *Server) Connections() (open, tunnels int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns), s.tunnels
 }
 
-// Unused is for how long there has been no client connection; 0 while there is one. One that came and went between two
-// looks counts as well.
+// Unused returns for how long there has been no client connection, or 0 if
+// there is one. A connection that came and went since the last call counts too.
 func (s *Server) Unused() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.conns) > 0 {
 		return 0
 	}
+
 	return time.Since(s.left)
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
 const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -35,16 +37,49 @@ func TestServer_RefusalClosesAndIsReported(t *testing.T) {
 	s := handler(func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") })
 	s.Rejected = func(_ net.Addr, status int, id, reason string) { reports <- report{status, id, reason} }
 	k := dial(t, serve(t, s))
-	k.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+	k.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET " +
+		"/smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
 	resp, body := k.response("POST")
-	if resp.StatusCode != 400 || !resp.Close || body != "Bad Request\n" {
+	if resp.StatusCode != 400 || !resp.Close || body != wire.ErrorText(400, resp.Header.Get("X-Request-Id")) {
 		t.Error(resp, body)
 	}
-	if got := receive(t, reports); got.status != 400 || got.id != resp.Header.Get("X-Request-Id") || len(got.id) != 32 || got.reason == "" {
+
+	if got := receive(t, reports); got.status != 400 || got.id != resp.Header.Get("X-Request-Id") || len(got.id) != 32 ||
+		got.reason == "" {
 		t.Error(got)
 	}
 	if more := k.rest(); more != "" {
 		t.Errorf("%q after the refusal", more)
+	}
+}
+
+func TestServer_AnswersNothingToWhatIsNoHTTP(t *testing.T) {
+	t.Parallel()
+	reports := make(chan int, 2)
+	s := &Server{Handler: http.HandlerFunc(hello)}
+	s.Rejected = func(_ net.Addr, status int, _, _ string) { reports <- status }
+	addr := serve(t, s)
+
+	k := dial(t, addr)
+	k.send("INVALID CONNECTION PREFACE\r\n\r\n")
+	if answer := k.rest(); answer != "" || receive(t, reports) != 0 {
+		t.Errorf("%q to what is no HTTP", answer)
+	}
+
+	for _, line := range []string{"GET / FTP/1.1", "GET /", "GET /a b HTTP/1.1"} {
+		k := dial(t, addr)
+		k.send(line + "\r\n\r\n")
+		if resp, _ := k.response("GET"); resp.StatusCode != 400 || receive(t, reports) != 400 {
+			t.Errorf("%d to %q", resp.StatusCode, line)
+		}
+	}
+
+	k = dial(t, addr)
+	k.send(get)
+	k.response("GET")
+	k.send("THREE PLAIN WORDS\r\n\r\n")
+	if resp, _ := k.response("GET"); resp.StatusCode != 400 {
+		t.Errorf("%d to a later request", resp.StatusCode)
 	}
 }
 
@@ -70,6 +105,7 @@ func TestServer_RefusesMalformedAtOnce(t *testing.T) {
 		}
 		k.rest()
 	}
+
 	k := dial(t, addr)
 	k.send("\r\n" + get)
 	if resp, _ := k.response("GET"); resp.StatusCode != 200 {
@@ -81,6 +117,7 @@ func TestServer_HeadInAnyPieces(t *testing.T) {
 	t.Parallel()
 	k := dial(t, serve(t, handler(echo)))
 	const wire = "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
+
 	for i := range len(wire) {
 		k.send(wire[:i])
 		time.Sleep(time.Millisecond / 2) // only to make the pieces likely; nothing hangs on it
@@ -93,18 +130,21 @@ func TestServer_HeadInAnyPieces(t *testing.T) {
 
 func TestServer_TimeoutsByPhase(t *testing.T) {
 	t.Parallel()
-	addr := serve(t, &Server{Handler: http.HandlerFunc(echo), HeaderTimeout: 50 * time.Millisecond, StallTimeout: 50 * time.Millisecond, IdleTimeout: 150 * time.Millisecond})
+	addr := serve(t, &Server{Handler: http.HandlerFunc(echo), HeaderTimeout: 50 * time.Millisecond,
+		StallTimeout: 50 * time.Millisecond, IdleTimeout: 150 * time.Millisecond})
 	slow := dial(t, addr)
 	slow.send("GET / HTTP/1.1\r\nHo")
 	if resp, _ := slow.response("GET"); resp.StatusCode != 408 {
 		t.Error(resp)
 	}
+
 	slow.rest()
 	stalled := dial(t, addr)
 	stalled.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe")
 	if resp, _ := stalled.response("POST"); resp.StatusCode != 400 {
 		t.Error(resp)
 	}
+
 	quiet := dial(t, addr)
 	quiet.send(get)
 	quiet.response("GET")
@@ -127,10 +167,12 @@ func TestServer_BodyReadAfterCloseFails(t *testing.T) {
 	t.Parallel()
 	reading, failed := make(chan bool), make(chan error, 2)
 	var late io.Reader
+
 	addr := serve(t, handler(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			return
 		}
+
 		late = r.Body
 		var work sync.WaitGroup
 		defer work.Wait()
@@ -151,11 +193,13 @@ func TestServer_BodyReadAfterCloseFails(t *testing.T) {
 			t.Error("a read after Close succeeded")
 		}
 	}
+
 	k.send("12345" + get)
 	k.response("POST")
 	if r, _ := k.response("GET"); r.StatusCode != http.StatusOK {
 		t.Errorf("the next request: %d", r.StatusCode)
 	}
+
 	_ = late
 }
 
@@ -167,11 +211,13 @@ func TestServer_UnreadBodyIsDrainedOrTheConnectionEnds(t *testing.T) {
 		kept bool
 	}{{200 << 10, true}, {300 << 10, false}} {
 		k := dial(t, addr)
-		go fmt.Fprintf(k, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s%s", c.size, strings.Repeat("a", c.size), get)
+		go fmt.Fprintf(k, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s%s", c.size, strings.Repeat("a", c.size),
+			get)
 		resp, body := k.response("POST")
 		if body != "hello" || resp.Close == c.kept {
 			t.Errorf("%d: %v", c.size, resp)
 		}
+
 		if c.kept {
 			if _, body := k.response("GET"); body != "hello" {
 				t.Error("the next request was not found behind the body")
@@ -204,6 +250,7 @@ func TestServer_ContinueIsSentOnceAndOnlyWhenWanted(t *testing.T) {
 			w.WriteHeader(http.StatusContinue)
 			w.WriteHeader(http.StatusContinue)
 		}
+
 		echo(w, r)
 	}))
 	for _, path := range []string{"/yes", "/twice"} {
@@ -212,11 +259,13 @@ func TestServer_ContinueIsSentOnceAndOnlyWhenWanted(t *testing.T) {
 		if head := k.head(); head != "HTTP/1.1 100 Continue\r\n\r\n" {
 			t.Fatalf("%q", head)
 		}
+
 		k.send("hi")
 		if resp, body := k.response("POST"); resp.StatusCode != 200 || body != "hi" {
 			t.Error(path, resp, body)
 		}
 	}
+
 	k := dial(t, addr)
 	k.send("POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
 	if resp, _ := k.response("POST"); resp.StatusCode != 403 || !resp.Close {
@@ -248,6 +297,7 @@ func TestServer_CutAnswersAreSeenAsCut(t *testing.T) {
 		if err != nil {
 			continue // the reset was faster
 		}
+
 		if body, err := io.ReadAll(resp.Body); err == nil {
 			t.Errorf("%s: %q looks whole", request, body)
 		}
@@ -259,6 +309,7 @@ func TestServer_SurvivesPanics(t *testing.T) {
 	reasons := make(chan string, 10)
 	s := handler(func(w http.ResponseWriter, r *http.Request) { panic("boo") })
 	s.Rejected = func(_ net.Addr, _ int, _, reason string) { reasons <- reason }
+
 	addr := serve(t, s)
 	for range 2 {
 		k := dial(t, addr)
@@ -266,9 +317,11 @@ func TestServer_SurvivesPanics(t *testing.T) {
 		if resp, _ := k.response("GET"); resp.StatusCode != 500 || !resp.Close {
 			t.Error(resp)
 		}
+
 		if reason := receive(t, reasons); !strings.Contains(reason, "boo") {
 			t.Error(reason)
 		}
+
 		k.rest()
 	}
 }
@@ -282,6 +335,7 @@ func TestServer_NeverWritesWhatTheHandlerMayNotSay(t *testing.T) {
 			io.WriteString(w, "body")
 			return
 		}
+
 		h["transfer-encoding"] = []string{"gzip"}
 		h.Set("Connection", "X")
 		h.Set("Keep-Alive", "timeout=5")
@@ -291,33 +345,41 @@ func TestServer_NeverWritesWhatTheHandlerMayNotSay(t *testing.T) {
 	}))
 	k := dial(t, addr)
 	k.send(get)
-	if head := k.head(); strings.Contains(head, "gzip") || strings.Contains(head, "Upgrade") || strings.Contains(head, "Connection") ||
-		strings.Contains(head, "Keep-Alive") || !strings.Contains(head, "\r\nContent-Length: 4\r\n") || !strings.Contains(head, "\r\nDate: ") {
+	if head := k.head(); strings.Contains(head, "gzip") || strings.Contains(head, "Upgrade") ||
+		strings.Contains(head, "Connection") ||
+		strings.Contains(head, "Keep-Alive") || !strings.Contains(head, "\r\nContent-Length: 4\r\n") ||
+		!strings.Contains(head, "\r\nDate: ") {
 		t.Errorf("%q", head)
 	}
+
 	k = dial(t, addr)
 	k.send("GET /bad HTTP/1.1\r\nHost: x\r\n\r\n")
-	if got := k.rest(); !strings.HasPrefix(got, "HTTP/1.1 500 ") || strings.Contains(got, "Y: b") || strings.Contains(got, "body") {
+	if got := k.rest(); !strings.HasPrefix(got, "HTTP/1.1 500 ") || strings.Contains(got, "Y: b") ||
+		strings.Contains(got, "body") {
 		t.Errorf("%q", got)
 	}
 }
 
-// TestServer_HeadOfAnotherResponse: WriteHeaderFrom says the same as copying it into the map would.
+// TestServer_HeadOfAnotherResponse: WriteHeaderFrom says the same as copying it
+// into the map would.
 func TestServer_HeadOfAnotherResponse(t *testing.T) {
 	t.Parallel()
-	from := http.Header{"X-A": {"1", "2"}, "X-Own": {"theirs"}, "Content-Length": {"5"}, "Connection": {"close"}, "Keep-Alive": {"timeout=5"},
+	from := http.Header{"X-A": {"1", "2"}, "X-Own": {"theirs"}, "Content-Length": {"5"}, "Connection": {"close"},
+		"Keep-Alive":        {"timeout=5"},
 		"Transfer-Encoding": {"gzip"}, "Upgrade": {"h2c"}}
 	addr := serve(t, handler(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Own", "ours")
 		w.(interface{ WriteHeaderFrom(int, http.Header) }).WriteHeaderFrom(http.StatusTeapot, from)
 		io.WriteString(w, "hello")
 	}))
+
 	k := dial(t, addr)
 	for range 2 {
 		k.send(get)
 		resp, body := k.response("GET")
 		resp.Header.Del("Date")
-		if got := fmt.Sprint(resp.StatusCode, resp.Header, resp.Close, body); got != "418 map[Content-Length:[5] X-A:[1 2] X-Own:[ours]] falsehello" {
+		if got := fmt.Sprint(resp.StatusCode, resp.Header, resp.Close,
+			body); got != "418 map[Content-Length:[5] X-A:[1 2] X-Own:[ours]] falsehello" {
 			t.Error(got)
 		}
 	}
@@ -331,6 +393,7 @@ func TestServer_UnknownLengthIsChunkedOrEndsTheConnection(t *testing.T) {
 			io.WriteString(w, long[i:i+1000])
 		}
 	}))
+
 	k := dial(t, addr)
 	for range 2 {
 		k.send(get)
@@ -338,13 +401,15 @@ func TestServer_UnknownLengthIsChunkedOrEndsTheConnection(t *testing.T) {
 			t.Error(resp, len(body))
 		}
 	}
+
 	k.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
 	if resp, body := k.response("GET"); !resp.Close || body != long {
 		t.Error(resp, len(body))
 	}
 }
 
-// TestServer_ContextIsPerRequest: a derived context of one request may not end the next one's, and starts no goroutine.
+// TestServer_ContextIsPerRequest: a derived context of one request may not end
+// the next one's, and starts no goroutine.
 func TestServer_ContextIsPerRequest(t *testing.T) {
 	t.Parallel()
 	var kept []context.Context
@@ -354,11 +419,13 @@ func TestServer_ContextIsPerRequest(t *testing.T) {
 				t.Error("the context of an earlier request is alive")
 			}
 		}
+
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		if ctx.Err() != nil || r.Context().Err() != nil {
 			t.Error("born dead")
 		}
+
 		kept = append(kept, r.Context())
 	}))
 	k := dial(t, addr)
@@ -368,13 +435,15 @@ func TestServer_ContextIsPerRequest(t *testing.T) {
 	}
 }
 
-// TestServer_ContextOfATunnelIsNobodyElses: the memory of its request is reused, the ended context is not.
+// TestServer_ContextOfATunnelIsNobodyElses: the memory of its request is
+// reused, the ended context is not.
 func TestServer_ContextOfATunnelIsNobodyElses(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, handler(func(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Err() != nil {
 			t.Error("born dead")
 		}
+
 		r.Context().Done()
 		if r.URL.Path == "/tunnel" {
 			conn, _, err := http.NewResponseController(w).Hijack()
@@ -418,7 +487,7 @@ func TestServer_DoneTellsOfADepartedClient(t *testing.T) {
 	}
 }
 
-func TestServer_ShutdownWaitsForExchangesAndTunnels(t *testing.T) {
+func TestServer_ShutdownWaitsForRequestsAndTunnels(t *testing.T) {
 	t.Parallel()
 	entered, leave := make(chan bool, 2), make(chan bool)
 	s := handler(func(w http.ResponseWriter, r *http.Request) {
@@ -431,6 +500,7 @@ func TestServer_ShutdownWaitsForExchangesAndTunnels(t *testing.T) {
 				t.Error(err)
 				return
 			}
+
 			entered <- true
 			go func() {
 				<-leave
@@ -439,12 +509,15 @@ func TestServer_ShutdownWaitsForExchangesAndTunnels(t *testing.T) {
 			}()
 			return
 		}
+
 		entered <- true
 		<-leave
 	})
 	addr := serve(t, s)
 	idle, busy, tunnelled := dial(t, addr), dial(t, addr), dial(t, addr)
-	idle.send("GET /first HTTP/1.1\r\nHost: x\r\n\r\n") // of one that never spoke the kernel may not have told us
+
+	// of one that never spoke the kernel may not have told us
+	idle.send("GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
 	idle.response("GET")
 	busy.send(get)
 	tunnelled.send("GET /tunnel HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
@@ -455,30 +528,36 @@ func TestServer_ShutdownWaitsForExchangesAndTunnels(t *testing.T) {
 	if err := s.Shutdown(short); !errors.Is(err, context.Canceled) {
 		t.Fatal("shutdown did not wait: ", err)
 	}
+
 	if got := idle.rest(); got != "" {
 		t.Errorf("%q", got)
 	}
 	if open, tunnels := s.Connections(); tunnels != 1 || open < 2 {
 		t.Error(open, tunnels)
 	}
+
 	if _, err := net.Dial("tcp", addr); err == nil {
 		t.Error("still accepting")
 	}
+
 	close(leave)
 	if resp, _ := busy.response("GET"); !resp.Close {
 		t.Error("the last answer does not say close")
 	}
+
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		t.Error(err)
 	}
+
 	if open, tunnels := s.Connections(); open != 0 || tunnels != 0 {
 		t.Error(open, tunnels)
 	}
 }
 
-// TestServer_ShutdownEndsAConnectionThatBecomesIdle: its last answer had left before it could say close.
+// TestServer_ShutdownEndsAConnectionThatBecomesIdle: its last answer had left
+// before it could say close.
 func TestServer_ShutdownEndsAConnectionThatBecomesIdle(t *testing.T) {
 	t.Parallel()
 	entered, leave := make(chan bool), make(chan bool)
@@ -501,6 +580,7 @@ func TestServer_ShutdownEndsAConnectionThatBecomesIdle(t *testing.T) {
 	if err := s.Shutdown(ctx); err != nil {
 		t.Error(err)
 	}
+
 	k.rest()
 }
 
@@ -524,6 +604,7 @@ func TestServer_HTTP2PrefaceIsHandedOverWhole(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 1)
 	s := handler(hello)
+
 	s.HTTP2 = func(c net.Conn) {
 		b := make([]byte, len(http2Preface)+4)
 		_, err := io.ReadFull(c, b)
@@ -552,6 +633,7 @@ func TestServer_TooManyConnectionsAreClosed(t *testing.T) {
 	if b, _ := io.ReadAll(second); len(b) > 0 {
 		t.Errorf("%q", b)
 	}
+
 	first.send(get)
 	first.response("GET")
 }
@@ -575,6 +657,7 @@ func TestServer_OutOfDescriptorsIsWaitedOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	l := &exhaustedListener{Listener: inner}
 	l.left.Store(3)
 	serveOn(t, handler(hello), l)
@@ -583,7 +666,8 @@ func TestServer_OutOfDescriptorsIsWaitedOut(t *testing.T) {
 	k.response("GET")
 }
 
-// TestServer_AnyConnection: what is no TCP socket is served by net.Conn's own methods.
+// TestServer_AnyConnection: what is no TCP socket is served by net.Conn's own
+// methods.
 func TestServer_AnyConnection(t *testing.T) {
 	t.Parallel()
 	ours, theirs := net.Pipe()
@@ -591,6 +675,7 @@ func TestServer_AnyConnection(t *testing.T) {
 	l := &oneListener{conns: make(chan net.Conn, 1), closed: make(chan bool)}
 	l.conns <- theirs
 	serveOn(t, s, l)
+
 	k := &client{t, ours, bufio.NewReader(ours)}
 	for range 3 {
 		k.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
@@ -598,6 +683,7 @@ func TestServer_AnyConnection(t *testing.T) {
 			t.Error(body)
 		}
 	}
+
 	ours.Close()
 }
 
@@ -615,8 +701,8 @@ func TestServer_SlowHeadOnAnyConnection(t *testing.T) {
 	}
 }
 
-// starved is a connection of a program that got no CPU for as long as a head may take: the rest of the head has come,
-// and the deadline has passed as well.
+// starved is a connection of a program that got no CPU for as long as a head
+// may take: the rest of the head has come, and the deadline has passed as well.
 type starved struct {
 	net.Conn
 	pieces   []string
@@ -633,10 +719,12 @@ func (s *starved) Read(p []byte) (int, error) {
 		s.pieces = s.pieces[1:]
 		return copy(p, piece), nil
 	}
+
 	time.Sleep(time.Until(*s.deadline.Load()))
 	if len(s.pieces) > 1 {
 		s.pieces = s.pieces[1:]
 	}
+
 	return 0, os.ErrDeadlineExceeded
 }
 
@@ -646,7 +734,8 @@ func TestServer_WhatCameInTimeIsReadWhenItIsLate(t *testing.T) {
 	defer ours.Close()
 	l := &oneListener{conns: make(chan net.Conn, 1), closed: make(chan bool)}
 	l.conns <- &starved{Conn: theirs, pieces: []string{"GET / HTTP/1.1\r\nHost", "", ": x\r\n\r\n", ""}}
-	serveOn(t, &Server{Handler: handler(hello).Handler, HeaderTimeout: 20 * time.Millisecond, IdleTimeout: 20 * time.Millisecond}, l)
+	serveOn(t, &Server{Handler: handler(hello).Handler, HeaderTimeout: 20 * time.Millisecond,
+		IdleTimeout: 20 * time.Millisecond}, l)
 	k := &client{t, ours, bufio.NewReader(ours)}
 	if resp, body := k.response("GET"); resp.StatusCode != 200 || body != "hello" {
 		t.Error(resp.StatusCode, body)
@@ -669,3 +758,18 @@ func (l *oneListener) Accept() (net.Conn, error) {
 }
 func (l *oneListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *oneListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func TestServer_EmptyLineBeforeAHeadInPieces(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.RequestURI)
+	})})
+	c := dial(t, addr)
+	for _, piece := range []string{"\r\n", "GET /a HTTP/1.1\r", "\nHost: x\r\n", "\r\n"} {
+		c.send(piece)
+	}
+
+	if _, body := c.response("GET"); body != "/a" {
+		t.Errorf("answered %q", body)
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
 // secure starts a server behind TLS and returns how to reach it.
@@ -20,6 +22,7 @@ func secure(t *testing.T, s *Server, protocols ...string) (addr string, client *
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	serveOn(t, s, tls.NewListener(l, &tls.Config{Certificates: donor.TLS.Certificates, NextProtos: protocols}))
 	return l.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: protocols}
 }
@@ -30,6 +33,7 @@ func dialTLS(t *testing.T, addr string, config *tls.Config) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(10 * time.Second))
 	return &client{t, c, bufio.NewReader(c)}
@@ -44,6 +48,7 @@ func TestServer_TLS(t *testing.T) {
 		echo(w, r)
 	})
 	addr, config := secure(t, s)
+
 	k := dialTLS(t, addr, config)
 	for range 3 {
 		k.send("POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
@@ -65,8 +70,9 @@ func TestServer_TLSThatAgreedOnHTTP2IsHandedOver(t *testing.T) {
 	}
 }
 
-// TestExchange_DepartedTLSClientEndsTheWait: its last record hides its end from a look at the bytes.
-func TestExchange_DepartedTLSClientEndsTheWait(t *testing.T) {
+// TestTransaction_DepartedTLSClientEndsTheWait: its last record hides its end
+// from a look at the bytes.
+func TestTransaction_DepartedTLSClientEndsTheWait(t *testing.T) {
 	t.Parallel()
 	arrived, hold := make(chan bool, 1), make(chan bool)
 	defer close(hold)
@@ -76,7 +82,7 @@ func TestExchange_DepartedTLSClientEndsTheWait(t *testing.T) {
 	k.send(get)
 	receive(t, arrived)
 	k.Close()
-	if e := receive(t, p.errs); e.Client != Gone {
+	if e := receive(t, p.errs); e.Client != wire.Gone {
 		t.Errorf("%+v", e)
 	}
 }
@@ -90,6 +96,7 @@ func TestRelay_LargeAnswersUnderTLSAreCopied(t *testing.T) {
 	}))
 	t.Cleanup(p.t.CloseIdle)
 	addr, config := secure(t, &Server{Handler: p, StallTimeout: 5 * time.Second})
+
 	k := dialTLS(t, addr, config)
 	for range 2 {
 		k.send(get)
@@ -97,6 +104,7 @@ func TestRelay_LargeAnswersUnderTLSAreCopied(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if n, err := io.Copy(io.Discard, resp.Body); n != size || err != nil {
 			t.Fatal(n, err)
 		}

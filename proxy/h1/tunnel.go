@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Tunnel is a client connection that a handler took over. It is counted, and waited for by Shutdown, until it is closed.
+// Tunnel is a client connection that a handler took over. Until it is closed,
+// the server counts it, and Shutdown waits for it.
 type Tunnel struct {
 	net.Conn
 	conn *conn
@@ -18,7 +19,7 @@ type Tunnel struct {
 	err  error
 }
 
-// Close closes the connection. Later calls return the same as the first.
+// Close closes the connection. Later calls return the same error as the first.
 func (t *Tunnel) Close() error {
 	t.once.Do(func() {
 		t.err = t.Conn.Close()
@@ -27,7 +28,7 @@ func (t *Tunnel) Close() error {
 	return t.err
 }
 
-// CloseWrite ends our direction.
+// CloseWrite shuts down the writing side.
 func (t *Tunnel) CloseWrite() error {
 	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -35,10 +36,11 @@ func (t *Tunnel) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// NetConn is the connection itself.
+// NetConn returns the connection.
 func (t *Tunnel) NetConn() net.Conn { return t.Conn }
 
-// hijack takes the connection away from the server. What was read behind the request is in the reader.
+// hijack takes the connection from the server. The reader has what was read
+// after the request.
 func (c *conn) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x := c.x
 	switch {
@@ -51,60 +53,78 @@ func (c *conn) hijack() (net.Conn, *bufio.ReadWriter, error) {
 			return nil, nil, err
 		}
 	}
+
 	x.body.Close()
 	c.c.SetDeadline(time.Time{})
 	if tcp, ok := netConn(c.c).(interface{ SetKeepAlive(bool) error }); ok {
-		tcp.SetKeepAlive(true) // nothing else notices a peer that vanished; listeners may have it off, as it costs four calls
+		// Nothing else notices a client that vanished. Listeners may have
+		// keep-alive off, because it costs four system calls per connection.
+		tcp.SetKeepAlive(true)
 	}
+
 	glued := append([]byte(nil), x.in.bytes()...)
-	x.in = input{from: c} // a tunnel lasts, and has no use for the buffer
+	x.in.release() // a tunnel may last for hours and doesn't need the buffer
+	c.share.Close(c.server.Budget, transactionMemory)
 	t := &Tunnel{Conn: c.c, conn: c}
 	r := bufio.NewReaderSize(io.MultiReader(&leftover{glued}, t), max(smallPiece, len(glued)))
 	if len(glued) > 0 {
 		r.Peek(len(glued))
 	}
+
 	c.server.enterTunnel(c)
 	return t, bufio.NewReadWriter(r, bufio.NewWriterSize(t, smallPiece)), nil
 }
 
-// smallPiece is enough for whoever uses Hijack's buffers only for what came behind the request.
+// smallPiece is enough for callers that use Hijack's buffers only for the bytes
+// after the request.
 const smallPiece = 512
 
-// leftover yields bytes once.
+// leftover returns bytes once.
 type leftover struct{ b []byte }
 
-// Read yields what is left, then io.EOF.
+// Read returns the rest of the bytes, then io.EOF.
 func (l *leftover) Read(p []byte) (int, error) {
 	if len(l.b) == 0 {
 		return 0, io.EOF
 	}
+
 	n := copy(p, l.b)
 	l.b = l.b[n:]
+
 	return n, nil
 }
 
-// replayed is a connection whose first bytes were read already.
+// replayed is a connection some of whose bytes were read already.
 type replayed struct {
 	net.Conn
-	r io.Reader
+	r    io.Reader
+	read []byte
 }
 
-// Read yields the bytes that were read already, then the connection's.
+// Taken returns the bytes that were read already, and the connection.
+func (c *replayed) Taken() ([]byte, net.Conn) { return c.read, c.Conn }
+
+// Read returns the bytes that were read already, and then reads from the
+// connection.
 func (c *replayed) Read(p []byte) (int, error) { return c.r.Read(p) }
 
-// handOver gives the connection, with the preface that it began with, to the HTTP/2 side and waits for its end.
+// handOver gives the connection and its preface to the HTTP/2 server, and waits
+// for its end.
 func (c *conn) handOver() {
 	var conn net.Conn = c.c
 	if c.x != nil && c.x.in.buffered() > 0 {
 		read := append([]byte(nil), c.x.in.bytes()...)
-		conn = &replayed{c.c, io.MultiReader(&leftover{read}, c.c)}
+		conn = &replayed{c.c, io.MultiReader(&leftover{read}, c.c), read}
 	}
+
 	if c.x != nil {
 		c.x.in.reset()
 		c.server.release(c)
 	}
+
+	c.share.Close(c.server.Budget, transactionMemory)
 	c.c.SetDeadline(time.Time{})
-	c.state.Store(foreign)
+	c.state.Store(handedToHTTP2)
 	c.server.HTTP2(conn)
 	c.c.Close()
 }

@@ -5,29 +5,53 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/pillion-lb/pillion/proxy/socket"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// write sends up to three pieces, in one system call where that is possible, and waits while the client does not take
-// them, at most the stall timeout without any progress.
+// write sends up to three pieces, in one system call if possible. It waits
+// while the client does not take them, at most for the stall timeout without
+// progress.
 func (c *conn) write(pieces ...[]byte) error {
 	var all [3][]byte
 	copy(all[:], pieces)
 	if c.fd >= 0 {
 		c.prompt()
-		n, errno := rawWrite(c.fd, &all)
+		n, errno := socket.Send(c.fd, &all)
 		if errno != 0 && errno != syscall.EAGAIN {
 			return errno
 		}
+
 		skip(&all, n)
+		if len(all[0])+len(all[1])+len(all[2]) == 0 {
+			return nil
+		}
 	}
+
+	return c.writeSlowly(all)
+}
+
+// writeSlowly writes what may have to wait for the client. It takes memory from
+// the budget for what is kept meanwhile.
+func (c *conn) writeSlowly(all [3][]byte) error {
+	if !c.server.Budget.Take(stalledMemory, socket.Needed) {
+		c.server.Budget.Count(socket.CutStalled, 1)
+		return wire.ErrShort
+	}
+	defer c.server.Budget.Give(stalledMemory)
+	defer c.awaits.write.Store(0)
+
 	if c.fd < 0 && c.raw != nil && len(all[1]) > 0 {
 		return c.writeMany(all)
 	}
+
 	for _, p := range all {
 		if err := c.writeAll(p); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -40,23 +64,25 @@ func skip(pieces *[3][]byte, n int) {
 	}
 }
 
-// prompt sees to it that no piece but the first waits for the client to acknowledge what went before it.
+// prompt turns on TCP_NODELAY, so that later pieces don't wait for the client's
+// acknowledgement of the first.
 func (c *conn) prompt() {
 	if c.spoke && c.light != nil {
-		c.light.poll()
+		c.light.Poll()
 		c.light = nil
 	}
 	c.spoke = true
 }
 
-// writeMany writes what is left of three pieces as one.
+// writeMany writes the rest of three pieces together.
 func (c *conn) writeMany(all [3][]byte) error {
 	for len(all[0])+len(all[1])+len(all[2]) > 0 {
 		var n int
 		var errno syscall.Errno
 		c.armWrite()
+
 		err := c.raw.Write(func(fd uintptr) bool {
-			n, errno = rawWrite(int(fd), &all)
+			n, errno = socket.Send(int(fd), &all)
 			return errno != syscall.EAGAIN
 		})
 		switch {
@@ -65,8 +91,10 @@ func (c *conn) writeMany(all [3][]byte) error {
 		case errno != 0:
 			return errno
 		}
+
 		skip(&all, n)
 	}
+
 	return nil
 }
 
@@ -80,14 +108,19 @@ func (c *conn) writeAll(p []byte) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
-// armWrite gives the next write the stall timeout, and says when that is; zero is never.
+// armWrite gives the next write the stall timeout, and returns when that is;
+// zero is never. From then on, the connection waits for its client.
 func (c *conn) armWrite() (end time.Time) {
+	now := time.Now()
+	c.awaits.write.Store(now.UnixNano())
 	if c.server.StallTimeout > 0 {
-		end = time.Now().Add(c.server.StallTimeout)
+		end = now.Add(c.server.StallTimeout)
 		c.c.SetWriteDeadline(end)
 	}
+
 	return end
 }

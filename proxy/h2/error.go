@@ -4,14 +4,63 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"strings"
+	"os"
 
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// connectError types an error of dialling.
-func (x *exchange) connectError(err error, client context.Context) *h1.Error {
-	e := &h1.Error{Outcome: h1.NotSent, Phase: h1.Connect, Err: err}
+// connError is a connection error (RFC 9113 section 5.4.1): the peer is told by
+// GOAWAY, and the connection ends.
+type connError struct {
+	code errorCode
+	why  string
+}
+
+// Error is for the log.
+func (e connError) Error() string { return "h2: " + e.code.String() + ": " + e.why }
+
+// resetError is a stream that ended by RST_STREAM.
+type resetError struct {
+	code errorCode
+	ours bool // sent by this side, because the peer broke the protocol
+}
+
+// Error is for the log.
+func (e resetError) Error() string {
+	if e.ours {
+		return "stream reset for a fault of the peer: " + e.code.String()
+	}
+	return "stream reset by the peer: " + e.code.String()
+}
+
+// lostError is the end of a connection, as its streams see it.
+type lostError struct{ cause error }
+
+// Error is for the log.
+func (e *lostError) Error() string { return "connection lost: " + e.cause.Error() }
+
+// Unwrap returns the cause.
+func (e *lostError) Unwrap() error { return e.cause }
+
+var (
+	errClosed      = errors.New("connection closed")
+	errUseless     = errors.New("new connections allow no stream")
+	errGoAway      = errors.New("stream excluded by GOAWAY")
+	errTimeout     = os.ErrDeadlineExceeded
+	errHead        = errors.New("request head larger than the backend's settings allow")
+	errStreamEnded = errors.New("stream has ended")
+)
+
+// IsReset reports whether a request failed because its stream was reset. The
+// connection, and other streams on it, may continue.
+func IsReset(err error) bool {
+	_, ok := errors.AsType[resetError](err)
+	return ok
+}
+
+// dialError converts a dialling error to a *wire.Error.
+func dialError(err error, client context.Context) *wire.Error {
+	e := &wire.Error{Outcome: wire.NotSent, Phase: wire.Connect, Err: err}
 	if timeout, ok := errors.AsType[interface {
 		error
 		Timeout() bool
@@ -21,65 +70,10 @@ func (x *exchange) connectError(err error, client context.Context) *h1.Error {
 	if errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded) {
 		e.Timeout = true
 	} else if client.Err() != nil {
-		e.Client = h1.Gone
+		e.Client = wire.Gone
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		e.Timeout = false
 	}
 	return e
-}
-
-// streamError has the shape of the error that net/http returns for a reset stream, which it converts on request.
-type streamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-// Error is there to be an error; the fields say what happened.
-func (e streamError) Error() string { return "stream reset" }
-
-// IsReset reports whether an exchange failed because the backend reset its stream. Its connection, and others on it, may
-// live on.
-func IsReset(err error) bool {
-	var reset streamError
-	return errors.As(err, &reset)
-}
-
-// refusedStream is the code of a stream that was not processed (RFC 9113 section 8.7).
-const refusedStream = 7
-
-// error types an error of RoundTrip or of a body.
-func (x *exchange) error(err error, client context.Context) *h1.Error {
-	if e := x.bodyErr.Load(); e != nil {
-		return &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Write, Client: e.Client, Err: e.Err}
-	}
-	e := &h1.Error{Outcome: h1.NoAnswer, Phase: h1.Head, Err: err}
-	if x.written.Load() == 0 {
-		e.Phase = h1.Write
-	}
-	switch {
-	case x.begun.Load():
-		e.Outcome = h1.Broken
-	case !x.sent.Load():
-		e.Outcome = h1.NotSent // net/http, or the backend's settings, would not have it
-	}
-	var reset streamError
-	switch {
-	case x.cause() == errTimeout:
-		e.Timeout = true
-	case client.Err() != nil:
-		e.Client = h1.Gone
-	case errors.As(err, &reset) && reset.Code == refusedStream, goneAway(err):
-		e.Outcome = h1.NotProcessed
-	}
-	return e
-}
-
-// goneAway recognises net/http's error for a request that a GOAWAY excluded, or that found its connection closing. It
-// has no exported type, so its text decides; a test pins the text.
-func goneAway(err error) bool {
-	text := err.Error()
-	return strings.Contains(text, "http2: Transport received Server's graceful shutdown GOAWAY") ||
-		strings.Contains(text, "http2: client conn not usable")
 }

@@ -2,192 +2,243 @@ package h2
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
-	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/socket"
 )
 
-// Server serves HTTP/2 on connections that somebody else accepted, by net/http's implementation. Fields are set before
-// the first Serve and not changed after.
+// Server serves HTTP/2 on connections that its caller has accepted. A handler
+// must not keep the request, its fields or the response's header map after it
+// has returned. Set the fields before the first Serve, and don't change them
+// later.
 type Server struct {
 	Handler        http.Handler
-	HeaderTimeout  time.Duration
-	StallTimeout   time.Duration // no progress of an answer or a promised body ends the stream, of the connection all; 0 is none
-	IdleTimeout    time.Duration
-	MaxHeaderBytes int
-	Logger         *slog.Logger
+	HeaderTimeout  time.Duration // of the first SETTINGS, and of each field block; 0 is none
+	StallTimeout   time.Duration // without progress of an answer or a body; 0 is none
+	IdleTimeout    time.Duration // of a connection without streams; 0 is none
+	MaxHeaderBytes int           // of a field section (RFC 9113 section 6.5.2); 0 is 64 KiB
+	Logger         *slog.Logger  // of requests that are refused; nil for none
+	Budget         *socket.Budget
 
-	once   sync.Once
-	server *http.Server
-	queue  *queue
-	open   sync.Map // net.Conn to chan struct{}, closed when the connection is
+	transactions sync.Pool
+	dates        atomic.Pointer[stamp]
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+	ended bool
+	empty chan struct{} // closed when the last connection has ended; nil if nothing waits for that
 }
 
-// maxStreams is how many requests a client may have open on one connection.
-const maxStreams = 250
-
-// maxFrame is the smallest frame size limit that HTTP/2 allows (RFC 9113 section 6.5.2), which is also what clients
-// send. net/http's own, 1 MiB, would invite frames larger than a stream's window and keep a buffer of that size for
-// every connection that ever sent one.
-const maxFrame = 16 << 10
+// maxStreams is the number of requests that a client may have on one
+// connection. A request counts until its handler returns, even if the client
+// has reset its stream.
+const maxStreams = 100
 
 // Serve serves one connection and returns when it is closed.
-func (s *Server) Serve(c net.Conn) {
-	s.once.Do(s.start)
-	if _, ok := c.(*tls.Conn); !ok { // which net/http has to recognise
-		g := gather(c, s.StallTimeout, true)
-		defer g.written()
-		c = g
+func (s *Server) Serve(nc net.Conn) {
+	var read []byte
+	if t, ok := nc.(interface{ Taken() ([]byte, net.Conn) }); ok {
+		read, nc = t.Taken()
 	}
-	done := make(chan struct{})
-	s.open.Store(c, done)
-	if !s.queue.put(c) {
-		s.open.Delete(c)
-		c.Close()
+	c := newConn(nc, s.headLimit(), serverWindow)
+	c.server = s
+	c.account = socket.NewAccount(s.Budget)
+	if !s.enter(c) {
+		nc.Close()
 		return
 	}
-	<-done
-}
+	defer s.leave(c)
 
-// changed ends the Serve of a connection that is closed.
-func (s *Server) changed(c net.Conn, state http.ConnState) {
-	if state != http.StateClosed && state != http.StateHijacked {
+	if why := c.insecure(); why != "" {
+		c.shut(connError{inadequateSecurity, why})
 		return
 	}
-	if done, ok := s.open.LoadAndDelete(c); ok {
-		close(done.(chan struct{}))
+	c.greet()
+	if len(read) > 0 {
+		c.borrow()
+		c.w = copy(c.buf, read)
+	}
+	c.shut(c.read())
+	c.dropBlock()
+}
+
+func (s *Server) headLimit() int {
+	if s.MaxHeaderBytes > 0 {
+		return s.MaxHeaderBytes
+	}
+	return 64 << 10
+}
+
+// greet sends the server's preface (RFC 9113 section 3.4).
+func (c *conn) greet() {
+	s := c.server
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = appendSettings(c.out,
+		setting{settingMaxConcurrentStreams, maxStreams},
+		setting{settingInitialWindowSize, clientStream},
+		setting{settingMaxHeaderListSize, uint32(s.headLimit())},
+		setting{settingEnableConnectProtocol, 1},
+	)
+	c.out = appendWindowUpdate(c.out, 0, serverWindow-firstWindow)
+	c.kick()
+
+	now := time.Now()
+	c.idleSince = now
+	if c.settleBy = after(now, s.HeaderTimeout); !c.settleBy.IsZero() {
+		c.arm(c.settleBy)
+	}
+	c.arm(c.pingAt())
+	if at := after(now, s.IdleTimeout); !at.IsZero() {
+		c.arm(at)
 	}
 }
 
-// start prepares net/http's server. It accepts from a queue what Serve puts there.
-func (s *Server) start() {
-	var protocols http.Protocols
-	protocols.SetUnencryptedHTTP2(true)
-	protocols.SetHTTP2(true)
-	s.queue = &queue{conns: make(chan net.Conn), closed: make(chan struct{})}
-	s.server = &http.Server{
-		Handler: http.HandlerFunc(s.handle), Protocols: &protocols, ConnState: s.changed,
-		DisableGeneralOptionsHandler: true, // the backend's answer to "OPTIONS *" is asked for, not ours
-		ReadHeaderTimeout:            s.HeaderTimeout, IdleTimeout: s.IdleTimeout, MaxHeaderBytes: s.MaxHeaderBytes,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second,
-			WriteByteTimeout:              s.StallTimeout,
-			MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 256 << 10,
-		},
+// insecure returns how TLS breaks the rules of RFC 9113 section 9.2, or "" if
+// it does not or there is none.
+func (c *conn) insecure() string {
+	t, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return ""
 	}
-	if s.Logger != nil {
-		s.server.ErrorLog = slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug)
-	}
-	go s.server.Serve(s.queue) // ends with Shutdown or Close
-}
-
-// handle refuses what net/http lets through and other readers would not understand as it did.
-func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	if err := unambiguous(r); err != nil {
-		s.refuse(w, r, err)
-		return
-	}
-	if s.StallTimeout <= 0 || r.Method == http.MethodConnect { // which is refused at once, or a tunnel, which has no limits
-		s.Handler.ServeHTTP(w, r)
-		return
-	}
-	st := s.watch(w, r)
-	defer st.end()
-	s.Handler.ServeHTTP(st, r)
-}
-
-var (
-	errProtocol = errors.New(":protocol without CONNECT")
-	errConnect  = errors.New("extended CONNECT with a length, or without a stream")
-)
-
-// unambiguous adds the laws of CONNECT to those of package h1. The ordinary one, which has no path, is the handler's to
-// refuse. The extended one (RFC 8441 section 4) has a path, no content, and a stream that stays open: that is what
-// net/http's -1 says.
-func unambiguous(r *http.Request) error {
-	protocol := r.Header[":protocol"] != nil
+	state := t.ConnectionState()
+	c.tls, c.address = &state, c.nc.RemoteAddr().String()
 	switch {
-	case r.Method != http.MethodConnect && protocol:
-		return errProtocol
-	case r.Method != http.MethodConnect:
-		return h1.Unambiguous(r)
-	case !protocol:
-		return nil
-	case r.ContentLength != -1 || r.Header["Content-Length"] != nil:
-		return errConnect
+	case state.Version < tls.VersionTLS12:
+		return "TLS before 1.2"
+	case state.Version > tls.VersionTLS12:
+		return ""
 	}
-	return h1.Unambiguous(r)
-}
-
-// refuse answers what no handler gets to see, in the words of package h1.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why error) {
-	var random [16]byte
-	rand.Read(random[:])
-	id, text := hex.EncodeToString(random[:]), http.StatusText(http.StatusBadRequest)+"\n"
-	h := w.Header()
-	h["X-Request-Id"] = []string{id}
-	h["Content-Type"] = []string{"text/plain; charset=utf-8"}
-	h["Content-Length"] = []string{strconv.Itoa(len(text))}
-	w.WriteHeader(http.StatusBadRequest)
-	io.WriteString(w, text)
-	if s.Logger != nil {
-		s.Logger.Info("request refused", "peer", r.RemoteAddr, "status", http.StatusBadRequest, "request_id", id, "reason", why.Error())
+	switch state.CipherSuite {
+	case tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256:
+		return ""
 	}
+	return "cipher suite " + tls.CipherSuiteName(state.CipherSuite)
 }
 
-// Shutdown tells every client by GOAWAY to go elsewhere and waits for the requests in progress, or for ctx.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.once.Do(s.start)
-	return s.server.Shutdown(ctx)
-}
-
-// Close closes everything at once.
-func (s *Server) Close() error {
-	s.once.Do(s.start)
-	return s.server.Close()
-}
-
-// queue is a net.Listener whose connections were accepted elsewhere.
-type queue struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (q *queue) put(c net.Conn) bool {
-	select {
-	case q.conns <- c:
-		return true
-	case <-q.closed:
+func (s *Server) enter(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
 		return false
 	}
+	if s.conns == nil {
+		s.conns = make(map[*conn]struct{})
+	}
+	s.conns[c] = struct{}{}
+	return true
 }
 
-// Accept waits for a connection.
-func (q *queue) Accept() (net.Conn, error) {
-	select {
-	case c := <-q.conns:
-		return c, nil
-	case <-q.closed:
-		return nil, net.ErrClosed
+func (s *Server) leave(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if len(s.conns) == 0 && s.empty != nil {
+		close(s.empty)
+		s.empty = nil
 	}
 }
 
-// Close ends Accept.
-func (q *queue) Close() error {
-	q.once.Do(func() { close(q.closed) })
+// Shutdown sends GOAWAY to every client, and waits for the requests in
+// progress, or for ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.ended = true
+	for c := range s.conns {
+		c.retire()
+	}
+	if len(s.conns) == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	if s.empty == nil {
+		s.empty = make(chan struct{})
+	}
+	empty := s.empty
+	s.mu.Unlock()
+
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close closes everything at once. It does not wait for handlers.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.ended = true
+	conns := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+
+	for _, c := range conns {
+		c.shut(net.ErrClosed)
+	}
 	return nil
 }
 
-// Addr is of no use to anybody.
-func (q *queue) Addr() net.Addr { return &net.TCPAddr{} }
+// awayTime is how long a client may take to answer the PING after the first
+// GOAWAY.
+const awayTime = time.Second
+
+// retire ends a connection after its last stream. A GOAWAY with the number of
+// the last stream would refuse streams that are on their way. So the first
+// GOAWAY has the largest number, and the second follows when the client has
+// answered a PING that was sent behind the first (RFC 9113 section 6.8).
+func (c *conn) retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.closing || !c.awayBy.IsZero() {
+		return
+	}
+	if !c.settled {
+		c.nameLast()
+		return
+	}
+	now := time.Now()
+	c.out = appendGoAway(c.out, largestValue, noError)
+	if c.asked.IsZero() {
+		c.askPing(now)
+	}
+	c.awayBy = now.Add(awayTime)
+	c.arm(c.awayBy)
+	c.kick()
+}
+
+// nameLast sends the second GOAWAY. The caller holds the mutex.
+func (c *conn) nameLast() {
+	c.sentAway, c.closing = true, true
+	c.out = appendGoAway(c.out, c.lastID, noError)
+	c.kick()
+	c.rest()
+}
+
+// stamp is a second and its text in a Date field.
+type stamp struct {
+	second int64
+	text   string
+}
+
+// date returns the current time for a Date field.
+func (s *Server) date() string {
+	now := time.Now()
+	if d := s.dates.Load(); d != nil && d.second == now.Unix() {
+		return d.text
+	}
+	d := &stamp{now.Unix(), now.UTC().Format(http.TimeFormat)}
+	s.dates.Store(d)
+	return d.text
+}

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -11,10 +12,13 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/pillion-lb/pillion/proxy/socket"
 )
 
-// handshake opens a connection to s, in memory, as a client that has made one request, and hands out its framer. What the
-// server sends meanwhile is read and dropped until the answer has ended.
+// handshake opens a connection to s, in memory, as a client that has made one
+// request, and hands out its framer. What the server sends meanwhile is read
+// and dropped until the answer has ended.
 func handshake(t *testing.T, s *Server) (*http2.Framer, net.Conn) {
 	t.Helper()
 	client, server := net.Pipe()
@@ -39,27 +43,29 @@ func handshake(t *testing.T, s *Server) (*http2.Framer, net.Conn) {
 // get is the head of a GET.
 func get() []byte {
 	var b []byte
-	w := hpack.NewEncoder(writer(func(p []byte) { b = append(b, p...) }))
+	w := hpack.NewEncoder(writeFunc(func(p []byte) { b = append(b, p...) }))
 	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "app.example"}, {":path", "/"}} {
 		w.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
 	return b
 }
 
-type writer func([]byte)
+type writeFunc func([]byte)
 
-func (w writer) Write(p []byte) (int, error) {
+func (w writeFunc) Write(p []byte) (int, error) {
 	w(p)
 	return len(p), nil
 }
 
-// An idle connection is asked for a sign of life after a minute. One that answers stays, one that does not is closed.
+// An idle connection is asked for a sign of life after a minute. One that
+// answers stays, one that does not is closed.
 func TestServer_PingsIdleConnections(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string]int{"an answering client": 3, "a vanished client": 0} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), StallTimeout: time.Minute, IdleTimeout: time.Hour}
+				s := &Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), StallTimeout: time.Minute,
+					IdleTimeout: time.Hour}
 				f, client := handshake(t, s)
 				defer s.Close()
 				defer client.Close()
@@ -86,5 +92,35 @@ func TestServer_PingsIdleConnections(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A write may fail while a batch of frames is read, and end the connection. The
+// requests in the rest of the batch must not begin, because their handlers
+// would never learn that the client is gone.
+func TestServer_NoRequestBeginsOnAConnectionThatHasEnded(t *testing.T) {
+	t.Parallel()
+	var batch bytes.Buffer
+	batch.WriteString(http2.ClientPreface)
+	framer := http2.NewFramer(&batch, nil)
+	framer.WriteSettings()
+	framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: get(), EndStream: true, EndHeaders: true})
+
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	begun := make(chan struct{}, 1)
+	s := &Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { begun <- struct{}{} })}
+	c := newConn(ours, s.headLimit(), serverWindow)
+	c.server, c.account = s, socket.NewAccount(nil)
+	if !s.enter(c) {
+		t.Fatal("the server takes no connection")
+	}
+	defer s.leave(c)
+
+	c.borrow()
+	c.w = copy(c.buf, batch.Bytes())
+	c.abort(errClosed)
+	if err := c.process(); err == nil || c.running > 0 || len(begun) > 0 {
+		t.Errorf("%v, and %d requests are running", err, c.running)
 	}
 }

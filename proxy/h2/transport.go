@@ -1,68 +1,98 @@
-// Package h2 speaks HTTP/2 to one endpoint by net/http's implementation, behind the same Call and Error as package h1.
-// It uses client connections that it opened itself, because net/http's pool sends requests again on its own.
 package h2
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"net"
 	"net/http"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/socket"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
-// Transport sends requests to one endpoint over HTTP/2, cleartext with prior knowledge or TLS with ALPN. Requests share
-// connections; a further one is opened when those there are have no stream left. Safe for concurrent use.
+// Transport sends requests to one endpoint over HTTP/2, cleartext with prior
+// knowledge or TLS with ALPN. Requests share connections. A new one is opened
+// when the open ones allow no more streams. No request is sent twice. Safe for
+// concurrent use. Set the fields before the first Send, and don't change them
+// later.
 type Transport struct {
 	Address        string             // host:port to dial
 	Fallback       string             // dialled when Address refuses; "" for none
-	TLS            func() *tls.Config // asked at every dial; nil is clear text
+	TLS            func() *tls.Config // called at each dial; nil is clear text
 	ConnectTimeout time.Duration      // dial and TLS together; 0 is 3 s
 	IdleTimeout    time.Duration      // of connections without streams; 0 is 90 s
-	StallTimeout   time.Duration      // no byte of a response body of known length, or no progress of an upload; 0 is none
+	StallTimeout   time.Duration      // without progress of a promised body; 0 is none
 	MaxHeaderBytes int                // of a response head; 0 is 64 KiB
+	Budget         *socket.Budget     // nil: no bound
 
-	// Control is asked before each connection, as a net.Dialer's; nil permits all.
+	// Control is called before each connection is made, as in net.Dialer. nil
+	// allows all.
 	Control func(network, address string, _ syscall.RawConn) error
 
+	calls sync.Pool
+
 	mu      sync.Mutex
-	conns   []*http.ClientConn
+	conns   []*conn
 	dialing *dial
 }
 
-// dial is a connection being opened; those who wait for it share its outcome.
-type dial struct {
-	done chan struct{}
-	conn *http.ClientConn
-	err  error
+// MovesBody reports false. A request body is copied, because it is cut into
+// frames.
+func (t *Transport) MovesBody() bool { return false }
+
+// Idle returns the number of open connections.
+func (t *Transport) Idle() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.conns)
 }
 
-// pings find a dead connection that no stream would notice: one that was silent this long is asked, and closed when the
-// answer takes longer.
+// CloseIdle closes the connections without streams at once, and the others when
+// their last stream ends.
+func (t *Transport) CloseIdle() {
+	t.mu.Lock()
+	conns := t.conns
+	t.conns = nil
+	t.mu.Unlock()
+
+	for _, c := range conns {
+		c.mu.Lock()
+		c.received, c.closing = true, true
+		c.rest()
+		c.mu.Unlock()
+	}
+}
+
+// RoundTrip is Send with an empty Call, for http.RoundTripper.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.Send(r, &wire.Call{Trailers: wire.TrailerNames(r.Trailer)})
+}
+
+// silence is the idle time after which a PING has to be answered before a
+// connection gets a request.
 const (
-	pingAfter   = 15 * time.Second
-	pingTimeout = 5 * time.Second
+	silence     = 15 * time.Second
+	silenceTime = time.Second
 )
 
+// mostUseless is how many new connections in a row may turn out to allow no
+// stream.
+const mostUseless = 3
+
 // reserve returns a connection with a stream reserved on it.
-func (t *Transport) reserve(ctx context.Context) (c *http.ClientConn, reused bool, err error) {
-	for {
-		t.mu.Lock()
-		if c := t.take(); c != nil {
-			t.mu.Unlock()
+func (t *Transport) reserve(ctx context.Context, now time.Time) (c *conn, reused bool, err error) {
+	for useless := 0; useless < mostUseless; {
+		c, pong := t.take(now)
+		switch {
+		case c != nil && (pong == nil || c.lives(pong)):
 			return c, true, nil
+		case c != nil:
+			c.shut(errNoPong)
+			continue
 		}
-		d := t.dialing
-		if d == nil {
-			d = &dial{done: make(chan struct{})}
-			t.dialing = d
-			go t.open(d) // ends within the connect timeout
-		}
-		t.mu.Unlock()
+		d := t.dial(ctx)
 		select {
 		case <-d.done:
 		case <-ctx.Done():
@@ -71,136 +101,92 @@ func (t *Transport) reserve(ctx context.Context) (c *http.ClientConn, reused boo
 		if d.err != nil {
 			return nil, false, d.err
 		}
-		if d.conn.Reserve() == nil {
+		if ok, _ := d.conn.reserve(time.Now()); ok {
 			return d.conn, false, nil
 		}
+		if !d.conn.isUsable() {
+			useless++
+		}
 	}
+	return nil, false, errUseless
 }
 
-// take reserves a stream on an open connection and forgets those that are closed. The caller holds the mutex.
-func (t *Transport) take() (found *http.ClientConn) {
+// take reserves a stream on an open connection, and drops connections that are
+// closed or closing.
+func (t *Transport) take(now time.Time) (found *conn, pong <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, c := range t.conns {
+		if ok, pong := c.reserve(now); ok {
+			if i > 0 { // the next request tries it first
+				t.conns[0], t.conns[i] = t.conns[i], t.conns[0]
+			}
+			return c, pong
+		}
+	}
+
 	open := t.conns[:0]
 	for _, c := range t.conns {
-		if c.Err() != nil {
-			continue
-		}
-		open = append(open, c)
-		if found == nil && c.Reserve() == nil {
-			found = c
+		if c.isUsable() {
+			open = append(open, c)
 		}
 	}
 	clear(t.conns[len(open):])
 	t.conns = open
-	return found
+	return nil, nil
 }
 
-// open dials, and the fallback address if that was refused.
-func (t *Transport) open(d *dial) {
-	limit := t.ConnectTimeout
-	if limit == 0 {
-		limit = 3 * time.Second
+// isUsable reports whether the connection may allow a stream later. One without
+// streams, on which the backend allows none, is closed: each request would find
+// it useless and open another.
+func (c *conn) isUsable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open == 0 && c.peer.streams == 0 {
+		c.received, c.closing = true, true
+		c.rest()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	d.conn, d.err = t.connect(ctx, t.Address)
-	if d.err != nil && t.Fallback != "" && ctx.Err() == nil {
-		if c, err := t.connect(ctx, t.Fallback); err == nil {
-			d.conn, d.err = c, nil
-		}
-	}
-	t.mu.Lock()
-	if d.err == nil {
-		t.conns = append(t.conns, d.conn)
-	}
-	t.dialing = nil
-	t.mu.Unlock()
-	close(d.done)
+	return !c.ended && !c.received
 }
 
-func (t *Transport) connect(ctx context.Context, address string) (*http.ClientConn, error) {
-	idle := t.IdleTimeout
-	if idle == 0 {
-		idle = 90 * time.Second
+// lastStreams is the distance from the largest stream number at which a
+// connection opens no more streams.
+const lastStreams = 1 << 11
+
+// reserve takes one of the streams that the backend allows. If pong is not nil,
+// the caller has to wait for it first.
+func (c *conn) reserve(now time.Time) (ok bool, pong <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.received || c.open >= c.peer.streams || c.lastID > largestValue-lastStreams {
+		return false, nil
 	}
-	header := t.MaxHeaderBytes
-	if header == 0 {
-		header = 64 << 10
+	if c.open == 0 && now.Sub(c.heard) > silence && c.asked.IsZero() {
+		c.askPing(now)
+		c.arm(now.Add(pingTimeout))
+		c.pong = make(chan struct{})
+		c.kick()
 	}
-	var protocols http.Protocols
-	scheme := "http"
-	nt := &http.Transport{
-		DialContext:            t.dialContext,
-		IdleConnTimeout:        idle,
-		MaxResponseHeaderBytes: int64(header),
-		DisableCompression:     true,
-		Protocols:              &protocols,
-		HTTP2: &http.HTTP2Config{
-			SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: writeTimeout,
-			MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
-		},
-	}
-	if t.TLS != nil {
-		scheme = "https"
-		protocols.SetHTTP2(true)
-		nt.TLSClientConfig = t.TLS().Clone()
-	} else {
-		protocols.SetUnencryptedHTTP2(true)
-	}
-	c, err := nt.NewClientConn(ctx, scheme, address)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	c.open++
+	return true, c.pong
 }
 
-// A client that does not take its answer leaves it in its stream's window, which is therefore small. The connection, which
-// others share, has a window for more such streams than it has: were it to run out, they would all wait for that client.
-const (
-	streamWindow = 256 << 10
-	connWindow   = 1 << 30
-)
-
-// writeTimeout is how long a backend may take none of what is written.
-const writeTimeout = 60 * time.Second
-
-func (t *Transport) dialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := (&net.Dialer{Control: t.Control}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return gather(c, writeTimeout, false), nil
+// unreserve gives a reserved stream back.
+func (c *conn) unreserve() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open--
+	c.rest()
 }
 
-// Idle is the number of open connections.
-func (t *Transport) Idle() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.conns)
-}
-
-// CloseIdle closes connections without streams now, and the others when their last stream ends.
-func (t *Transport) CloseIdle() {
-	t.mu.Lock()
-	conns := t.conns
-	t.conns = nil
-	t.mu.Unlock()
-	for _, c := range conns {
-		if c.InFlight() == 0 {
-			c.Close()
-			continue
-		}
-		c.SetStateHook(func(c *http.ClientConn) {
-			if c.InFlight() == 0 {
-				c.Close()
-			}
-		})
+// lives waits for the answer to a PING and reports whether it came in time.
+func (c *conn) lives(pong <-chan struct{}) bool {
+	t := time.NewTimer(silenceTime)
+	defer t.Stop()
+	select {
+	case <-pong:
+		return true
+	case <-t.C:
+		return false
 	}
 }
-
-// RoundTrip is Send with an empty Call: the contract of http.RoundTripper.
-func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	return t.Send(r, new(h1.Call))
-}
-
-// errTimeout is the cause of a context that a limit of ours ended.
-var errTimeout = errors.New("time limit")

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pillion-lb/pillion/proxy/h1"
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
 // startBackend serves handler over HTTP/2 in clear text until the test ends.
@@ -35,14 +35,16 @@ func startBackend(t *testing.T, handler http.HandlerFunc) *Transport {
 	return transport
 }
 
-// stubborn is a client's body that brings nothing more, and whose Close does not end a read in progress.
+// stubborn is a client's body that brings nothing more, and whose Close does
+// not end a read in progress.
 type stubborn struct{ end chan struct{} }
 
 func (b stubborn) Read([]byte) (int, error) { <-b.end; return 0, io.ErrUnexpectedEOF }
 func (b stubborn) Close() error             { return nil }
 
-// A call in both directions may be ended by the backend alone. Its client says nothing more before it has seen that end,
-// which it cannot before Close returns.
+// A call in both directions may be ended by the backend alone. Its client says
+// nothing more before it has seen that end, which it cannot before Close
+// returns.
 func TestTransport_AnAnswerMayEndBeforeItsRequest(t *testing.T) {
 	t.Parallel()
 	transport := startBackend(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "enough") })
@@ -55,7 +57,7 @@ func TestTransport_AnAnswerMayEndBeforeItsRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.ContentLength = -1
-	resp, err := transport.Send(r, &h1.Call{Body: body, ResponseTimeout: time.Minute})
+	resp, err := transport.Send(r, &wire.Call{Body: body, ResponseTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +70,8 @@ func TestTransport_AnAnswerMayEndBeforeItsRequest(t *testing.T) {
 	}
 }
 
-// A caller who is waiting for an answer and has nothing to say hears that his backend died, and why his stream was reset.
+// A caller who is waiting for an answer and has nothing to say hears that his
+// backend died, and why his stream was reset.
 func TestTransport_AQuietCallerHearsThatTheBackendDied(t *testing.T) {
 	t.Parallel()
 	type conn struct{}
@@ -102,9 +105,10 @@ func TestTransport_AQuietCallerHearsThatTheBackendDied(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.ContentLength = -1
-		_, err = transport.Send(r, &h1.Call{Body: body})
-		e, _ := err.(*h1.Error)
-		if e == nil || e.Outcome != h1.NoAnswer || e.Client != h1.NoFault || e.Timeout || IsReset(e.Err) != reset || ctx.Err() != nil {
+		_, err = transport.Send(r, &wire.Call{Body: body})
+		e, _ := err.(*wire.Error)
+		if e == nil || e.Outcome != wire.NoAnswer || e.Client != wire.NoFault || e.Timeout || IsReset(e.Err) != reset ||
+			ctx.Err() != nil {
 			t.Errorf("%s: %+v, %v", path, e, ctx.Err())
 		}
 	}
@@ -126,14 +130,14 @@ func TestTransport_ACancelledRequestIsTheClientsDoing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = transport.Send(r, &h1.Call{})
-	if e, ok := err.(*h1.Error); !ok || e.Client != h1.Gone {
+	_, err = transport.Send(r, &wire.Call{})
+	if e, ok := err.(*wire.Error); !ok || e.Client != wire.Gone {
 		t.Errorf("the error is %#v", err)
 	}
 }
 
-// A backend that says something on the way, and reads the request to its end after that, has as long for its answer as any
-// other from then on.
+// A backend that says something on the way, and reads the request to its end
+// after that, has as long for its answer as any other from then on.
 func TestTransport_AnInterimResponseIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	hinted := make(chan struct{})
@@ -154,15 +158,16 @@ func TestTransport_AnInterimResponseIsNoAnswer(t *testing.T) {
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	_, err = transport.Send(r.WithContext(ctx), &h1.Call{
+	_, err = transport.Send(r.WithContext(ctx), &wire.Call{
 		Body: body, ResponseTimeout: 50 * time.Millisecond, Informational: func(int, http.Header) { close(hinted) },
 	})
-	if e, ok := err.(*h1.Error); !ok || !e.Timeout {
+	if e, ok := err.(*wire.Error); !ok || !e.Timeout {
 		t.Errorf("%v, and not a timeout", err)
 	}
 }
 
-// A request whose head is larger than the backend's settings allow never leaves us, and the backend is not to blame for it.
+// A request whose head is larger than the backend's settings allow never leaves
+// us, and the backend is not to blame for it.
 func TestTransport_WhatTheBackendWouldNotTakeIsNotSent(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -189,14 +194,14 @@ func TestTransport_WhatTheBackendWouldNotTakeIsNotSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := transport.Send(r, new(h1.Call)) // whose answer comes behind the settings
+	resp, err := transport.Send(r, new(wire.Call)) // whose answer comes behind the settings
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
 	r.Header["X"] = []string{strings.Repeat("a", 8<<10)}
-	_, err = transport.Send(r, new(h1.Call))
-	if e, ok := err.(*h1.Error); !ok || e.Outcome != h1.NotSent || e.Phase != h1.Write {
+	_, err = transport.Send(r, new(wire.Call))
+	if e, ok := err.(*wire.Error); !ok || e.Outcome != wire.NotSent || e.Phase != wire.Write {
 		t.Errorf("%+v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/discovery/metadata"
 	"github.com/pillion-lb/pillion/test/fakemetadata/server"
 )
 
@@ -50,10 +51,11 @@ func onCloudRun() *config.Config {
 	return &config.Config{Platform: config.Platform{Service: "web"}, Service: config.Service{Identity: "auto"}}
 }
 
-// running is a Source that runs until the test ends, and the metadata server it asks.
+// running is a Source that runs until the test ends, and the metadata server it
+// asks.
 func running(t *testing.T, cfg *config.Config) (*Source, *server.Server, *logs) {
 	m, l := server.New(server.Identity{}), new(logs)
-	s := New(cfg, Options{Metadata: server.Direct(m), Logger: slog.New(slog.NewTextHandler(l, nil))})
+	s := New(cfg, Options{Metadata: metadata.New("", server.Direct(m)), Logger: slog.New(slog.NewTextHandler(l, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
@@ -161,7 +163,7 @@ func TestToken_OldOneIsServedUntilItExpires(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 			}
-			if s := s.States(); s[0].Err == nil || s[0].Age(time.Now()) < 98*time.Second {
+			if s := s.States(); s[0].Err == nil || ageOf(s[0]) < 98*time.Second {
 				t.Errorf("%s: state %+v", fault, s)
 			}
 			time.Sleep(2 * time.Second)
@@ -178,6 +180,14 @@ func TestToken_OldOneIsServedUntilItExpires(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ageOf is the age of a token, -1 without one.
+func ageOf(s State) time.Duration {
+	if age, known := s.Age(time.Now()); known {
+		return age
+	}
+	return -1
 }
 
 func TestToken_WithoutOneFetchesAreFewAndRequestsFailAtOnce(t *testing.T) {
@@ -253,74 +263,6 @@ func TestRejected_FailedRefreshKeepsTheToken(t *testing.T) {
 	})
 }
 
-func TestChoice_WithoutMetadataServerRequestsGoWithoutToken(t *testing.T) {
-	t.Parallel()
-	for _, fault := range []server.Mode{server.Drop, server.Error, server.Gone, server.HTML} {
-		synctest.Test(t, func(t *testing.T) {
-			s, m, l := running(t, &config.Config{Service: config.Service{Identity: "auto"}})
-			m.SetFault(server.Fault{Mode: fault})
-			var waiting sync.WaitGroup
-			for _, a := range []string{audience, "https://b", "https://c"} {
-				waiting.Go(func() {
-					if text, err := s.Token(t.Context(), a); text != "" || err != nil {
-						t.Errorf("%s: got %q, %v", fault, text, err)
-					}
-				})
-			}
-			waiting.Wait()
-			m.SetFault(server.Fault{})
-			if text, err := get(t, s); text != "" || err != nil || s.Enabled() {
-				t.Errorf("%s: decided, then got %q, %v", fault, text, err)
-			}
-			if n := l.count("tokens are off"); n != 1 {
-				t.Errorf("%s: told %d times\n%s", fault, n, l)
-			}
-		})
-	}
-}
-
-func TestChoice_WithMetadataServerTokensAreOn(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, _, l := running(t, &config.Config{Service: config.Service{Identity: "auto"}})
-		if text, err := get(t, s); text == "" || err != nil || l.count("tokens are on") != 1 {
-			t.Errorf("got %q, %v\n%s", text, err, l)
-		}
-	})
-}
-
-func TestChoice_LateMetadataServerOfAMachineIsWaitedFor(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, m, _ := running(t, &config.Config{Platform: config.Platform{ComputeEngine: true}})
-		m.SetFault(server.Fault{Mode: server.Drop})
-		if text, err := get(t, s); err == nil {
-			t.Errorf("got %q", text)
-		}
-		m.SetFault(server.Fault{})
-		time.Sleep(2 * time.Second)
-		if text, err := get(t, s); text == "" || err != nil {
-			t.Errorf("got %q, %v", text, err)
-		}
-	})
-}
-
-func TestChoice_OffAsksNobody(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		cfg := onCloudRun()
-		cfg.Service.Identity = "off"
-		s, m, _ := running(t, cfg)
-		s.Expect(audience)
-		if text, err := get(t, s); text != "" || err != nil || m.Requests(asked) != 0 {
-			t.Errorf("got %q, %v", text, err)
-		}
-		if text, err := s.Token(t.Context(), ""); text != "" || err != nil {
-			t.Errorf("no audience: got %q, %v", text, err)
-		}
-	})
-}
-
 func TestExpect_FetchesBeforeTheFirstRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -338,7 +280,8 @@ func TestExpect_FetchesBeforeTheFirstRequest(t *testing.T) {
 func TestToken_WaitEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := New(onCloudRun(), Options{Metadata: server.Direct(server.New(server.Identity{}))}) // and nobody runs it
+		// and nobody runs it
+		s := New(onCloudRun(), Options{Metadata: metadata.New("", server.Direct(server.New(server.Identity{})))})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := s.Token(ctx, audience); err != context.DeadlineExceeded {
@@ -373,8 +316,14 @@ func TestFile_IsReadAgainWhenItChanges(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "token")
 	synctest.Test(t, func(t *testing.T) {
-		cfg := &config.Config{Service: config.Service{Identity: "auto", IdentityTokenFile: path}}
 		writeToken(t, path, audience, time.Hour, 1)
+		cfg, problems := config.Load([]string{"LB_BACKENDS=demo://1", "LB_IDENTITY_TOKEN_FILE=" + path})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go cfg.FollowFiles(ctx, slog.New(slog.DiscardHandler))
 		s, m, _ := running(t, cfg)
 		first, err := get(t, s)
 		if err != nil {
@@ -434,7 +383,8 @@ func TestNewToken_TakesOnlyTokens(t *testing.T) {
 		}
 	}
 	good := jwt(`{"exp":1100}`)
-	for _, text := range []string{"", "a.b.c", "<html>", good + ".x", good[:len(good)-1] + "\r\n" + good[len(good)-1:], good + "=", strings.Replace(good, ".", "..", 1)} {
+	for _, text := range []string{"", "a.b.c", "<html>", good + ".x", good[:len(good)-1] + "\r\n" + good[len(good)-1:],
+		good + "=", strings.Replace(good, ".", "..", 1)} {
 		if _, err := newToken(text, now); err == nil {
 			t.Errorf("took %q", text)
 		}
@@ -444,6 +394,11 @@ func TestNewToken_TakesOnlyTokens(t *testing.T) {
 func FuzzNewToken(f *testing.F) {
 	f.Add(jwt(`{"exp":1100,"aud":["a"]}`))
 	f.Add("a.b.c")
+	f.Add(jwt(`{"iss":"https://accounts.google.com","aud":"https://api-1.europe-west1.run.app","azp":"1","email":` +
+		`"lb@p.iam.gserviceaccount.com","email_verified":true,"exp":1700003600,"iat":1700000000,"sub":"1"}`))
+	f.Add(jwt(`{"exp":1e400,"aud":[]}`))
+	f.Add(jwt(`{"exp":"1100","aud":{"a":1}}`))
+	f.Add(jwt(`{"exp":1100,"exp":1,"aud":["a","b",1]}`) + "\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		now := time.Unix(1000, 0)
 		tok, err := newToken(text, now)
@@ -460,7 +415,7 @@ func FuzzNewToken(f *testing.F) {
 }
 
 func BenchmarkToken(b *testing.B) {
-	s := New(onCloudRun(), Options{Metadata: server.Direct(server.New(server.Identity{}))})
+	s := New(onCloudRun(), Options{Metadata: metadata.New("", server.Direct(server.New(server.Identity{})))})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go s.Run(ctx)

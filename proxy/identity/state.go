@@ -6,23 +6,25 @@ import (
 	"time"
 )
 
-// State is how the token of one audience is doing, for metrics and the status page. It holds nothing secret.
+// State is the state of one audience's token, for metrics and the status page.
+// It contains no secret.
 type State struct {
 	Audience string
-	Fetched  time.Time // of the token that is served; zero: there is none
+	Fetched  time.Time // of the current token; zero if there is none
 	Expires  time.Time // by its own exp
-	Err      error     // of the newest fetch; nil: it succeeded
+	Err      error     // of the last fetch; nil if it succeeded
 }
 
-// Age is how long ago the token was fetched; -1 without one.
-func (s State) Age(now time.Time) time.Duration {
+// Age returns how long ago the token was fetched. It reports false if there is
+// no token.
+func (s State) Age(now time.Time) (age time.Duration, known bool) {
 	if s.Fetched.IsZero() {
-		return -1
+		return 0, false
 	}
-	return max(now.Sub(s.Fetched), 0)
+	return max(now.Sub(s.Fetched), 0), true
 }
 
-// States says how every audience in use is doing, sorted. Safe at any time.
+// States returns the state of every audience in use, sorted. Safe at any time.
 func (s *Source) States() []State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -32,8 +34,10 @@ func (s *Source) States() []State {
 		if t := e.token.Load(); t != nil {
 			state.Fetched, state.Expires = t.got, t.expires
 		}
+
 		states = append(states, state)
 	}
+
 	slices.SortFunc(states, func(a, b State) int { return strings.Compare(a.Audience, b.Audience) })
 	return states
 }

@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -50,7 +51,7 @@ func TestHealthcheck_SpeaksTLSToATLSListener(t *testing.T) {
 	server := httptest.NewTLSServer(handler())
 	defer server.Close()
 	cfg := listening(strings.TrimPrefix(server.URL, "https://"))
-	cfg.Process.TLSCertFile, cfg.Process.TLSKeyFile = "cert", "key"
+	cfg.Process.Certificate = config.Fixed(&tls.Certificate{})
 	if err := Healthcheck(t.Context(), cfg); err != nil {
 		t.Error(err)
 	}
@@ -120,7 +121,10 @@ func TestWait_EveryURLMustAnswer(t *testing.T) {
 	t.Parallel()
 	good := httptest.NewServer(http.NotFoundHandler())
 	defer good.Close()
-	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		w.WriteHeader(http.StatusBadGateway)
+	}))
 	defer bad.Close()
 	err := Wait(t.Context(), []string{good.URL, bad.URL}, 200*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), bad.URL) || !strings.Contains(err.Error(), "502") {

@@ -5,29 +5,33 @@ import (
 	"time"
 )
 
-// patience is how long we say that we have not started because a source of backends has not answered. Longer would let
-// a platform kill a process for a name that will not resolve.
-const patience = 5 * time.Second
+// startLimit is how long the process may count as not started because a source
+// of backends has not answered. With a longer time, a platform could kill the
+// process only because a name does not resolve.
+const startLimit = 5 * time.Second
 
-// Lifecycle is how far the process has come. Safe for concurrent use; the caller says what happened.
+// Lifecycle records whether the process has started and whether it is stopping.
+// The caller reports both. It is safe for concurrent use.
 type Lifecycle struct {
 	begun    time.Time
 	answered atomic.Bool
 	stopping atomic.Bool
 }
 
-// NewLifecycle is of a process that begins now.
+// NewLifecycle returns the Lifecycle of a process that starts now.
 func NewLifecycle() *Lifecycle { return &Lifecycle{begun: time.Now()} }
 
-// Answered says that every source of backends has answered at least once.
+// Answered records that every source of backends has answered at least once.
 func (l *Lifecycle) Answered() { l.answered.Store(true) }
 
-// Stop says that the end has begun: SIGTERM.
+// Stop records that the process is stopping, because of SIGTERM for example.
 func (l *Lifecycle) Stop() { l.stopping.Store(true) }
 
-// Started reports whether every source has answered or 5 s have passed since the begin. Once true it stays so. The
-// clock is asked here and not a timer, because a platform may freeze timers.
-func (l *Lifecycle) Started() bool { return l.answered.Load() || time.Since(l.begun) >= patience }
+// Started reports whether every source has answered or 5 s have passed since
+// the start. It never goes back to false. It compares the clock instead of
+// using a timer, because timers stop while a platform freezes the process.
+func (l *Lifecycle) Started() bool { return l.answered.Load() || time.Since(l.begun) >= startLimit }
 
-// Ready reports whether new requests are welcome: from started until Stop, whatever the backends' health.
+// Ready reports whether the process takes new requests: from Started until
+// Stop. The health of the backends has no influence.
 func (l *Lifecycle) Ready() bool { return l.Started() && !l.stopping.Load() }

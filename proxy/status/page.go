@@ -1,161 +1,146 @@
 package status
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
-	"html"
 	"net/http"
-	"strings"
+	"strconv"
 	"time"
 )
 
-// head is everything of the page before its content. It is one file without assets, because a page about what is
-// broken should need nothing that could be. It is plain text with escaped values rather than html/template, whose
-// use of reflection would keep the linker from leaving out what nobody calls.
-const head = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="refresh" content="5">
-<title>Pillion</title>
-<style>
-:root { --good: #1a7f37; --wait: #9a6700; --bad: #cf222e; --line: #8884 }
-@media (prefers-color-scheme: dark) { :root { --good: #3fb950; --wait: #d29922; --bad: #f85149 } }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 72rem; padding: 0 1rem }
-h1 { font-size: 1.25rem; margin: 0 }
-h2 { font-size: 1rem; margin: 1.5rem 0 .25rem }
-p { margin: .25rem 0 1rem; opacity: .75 }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; border-top: 1px solid var(--line); overflow-wrap: anywhere }
-thead th { border-top: 0; font-weight: 600; white-space: nowrap }
-.settings td:first-child { width: 1%; white-space: nowrap }
-small { display: block; opacity: .75 }
-.eligible { color: var(--good) } .draining { color: var(--wait) } .bad { color: var(--bad) }
-@media (max-width: 60rem) {
-  thead { display: none }
-  tr { display: block; border-top: 1px solid var(--line); padding: .5rem 0 }
-  td { display: grid; grid-template-columns: 7rem 1fr; border: 0; padding: .1rem 0 }
-  .settings td:first-child { width: auto }
-  td::before { content: attr(data-label); opacity: .75 }
-}
-</style>
-`
-
-// html serves the page of the backends.
+// html serves the page.
 func (h *Handler) html(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-	w.Header().Set("Referrer-Policy", "no-referrer") // the token may stand in our address
-	body(w, r, http.StatusOK, "text/html; charset=utf-8", []byte(render(h.State())))
+	v := readView(r.RequestURI)
+	sum := sha256.Sum256([]byte(style))
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+
+		base64.StdEncoding.EncodeToString(sum[:])+
+		"'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	if v.refresh > 0 {
+		w.Header().Set("Refresh", strconv.Itoa(v.refresh))
+	}
+
+	body(w, r, http.StatusOK, "text/html; charset=utf-8", []byte(render(h.state(), v)))
 }
 
-func render(s State) string {
-	var b strings.Builder
-	b.WriteString(head)
-	eligible := 0
-	for _, backend := range s.Backends {
-		if backend.State == Eligible {
-			eligible++
+// render returns the page as HTML. From top to bottom: the verdict, the
+// problems, the numbers of the last minute, the plots, the backends, and a
+// panel for each feature that is on.
+func render(s State, v view) string {
+	w := new(writer)
+	judged := judge(s)
+	title := judged.short
+	if s.Service != "" {
+		title += " · " + s.Service
+	}
+
+	w.put(`<!doctype html><html lang="en"><head><meta charset="utf-8">`+
+		`<meta name="viewport" content="width=device-width, initial-scale=1">`+
+		`<meta name="color-scheme" content="light dark"><title>{} · Pillion</title><style>`, title)
+	w.put(style + `</style></head><body>`)
+	w.top(s, v, judged)
+	w.put(`<main>`)
+	w.problems(s)
+	w.tiles(s)
+	w.backends(s, v)
+	w.plots(s)
+	w.panels(s)
+	w.put(`</main></body></html>`)
+
+	return w.String()
+}
+
+// top writes the verdict, and the links that choose how often the page reloads.
+func (w *writer) top(s State, v view, judged verdict) {
+	w.put(`<header><h1 class="{}">{}</h1><p>Pillion {}`, judged.class, judged.text, s.Version)
+	if s.Service != "" {
+		w.put(` · {}`, s.Service)
+	}
+	if !s.Begun.IsZero() {
+		w.put(` · up {}`, age(s.Begun, s.At))
+	}
+	w.put(` · <time datetime="{}">{} UTC</time></p>`, s.At.UTC().Format(time.RFC3339),
+		s.At.UTC().Format("15:04:05"))
+
+	w.put(`<nav aria-label="Refresh"><span>Refresh:</span>`)
+	for _, seconds := range refreshes {
+		text := fmt.Sprintf("%d s", seconds)
+		if seconds == 0 {
+			text = "off"
 		}
+		w.choice(text, v.every(seconds).link(), v.refresh == seconds)
 	}
-	fmt.Fprintf(&b, "<h1>%s</h1>\n<p>%s</p>\n", escape("Pillion", s.Version, s.Service),
-		escape(fmt.Sprintf("%d of %d backends eligible,", eligible, len(s.Backends)), "at", s.At.UTC().Format(time.RFC3339)+",", "up", age(s.Begun, s.At)))
-	b.WriteString("<table>\n<thead><tr><th>Backend<th>State<th>Weight<th>In flight<th>Requests<th>Failures<th>Ejections<th>Last probe</thead>\n<tbody>\n")
-	for _, backend := range s.Backends {
-		row(&b, backend, s.At)
-	}
-	b.WriteString("</tbody>\n</table>\n<h2>Settings</h2>\n<table class=\"settings\">\n<tbody>\n")
-	for _, setting := range s.Settings {
-		fmt.Fprintf(&b, "<tr>%s%s\n", cell("Name", escape(setting.Name), ""), cell("Value", escape(setting.Value), ""))
-	}
-	b.WriteString("</tbody>\n</table>\n</html>\n")
-	return b.String()
+	w.put(`<a href="{}">now</a><a href="state.json">JSON</a><a href="metrics">metrics</a></nav>`+
+		`</header>`, v.link())
 }
 
-func row(b *strings.Builder, backend Backend, now time.Time) {
-	class := "bad"
-	if backend.State == Eligible || backend.State == Draining {
-		class = backend.State
+// choice writes a link to a view of the page. The current view is marked.
+func (w *writer) choice(text, link string, current bool) {
+	if current {
+		w.put(`<a href="{}" aria-current="true">{}</a>`, link, text)
+		return
 	}
-	state := fmt.Sprintf(`<b class="%s">%s</b> %s`, class, escape(backend.State), escape(lasting(backend.Since, now)))
-	ejections := fmt.Sprint(backend.Ejections)
-	if backend.EjectedUntil.After(now) {
-		ejections += " for " + age(now, backend.EjectedUntil)
-	}
-	b.WriteString("<tr>")
-	b.WriteString(cell("Backend", escape(backend.Name), small(unless(backend.Address, backend.Name))+small(from(unless(backend.Source, backend.Name)))))
-	b.WriteString(cell("State", state, small(backend.Reason)))
-	b.WriteString(cell("Weight", fmt.Sprint(backend.Weight), ""))
-	b.WriteString(cell("In flight", fmt.Sprint(backend.InFlight), ""))
-	b.WriteString(cell("Requests", fmt.Sprint(backend.Requests), ""))
-	b.WriteString(cell("Failures", fmt.Sprint(backend.Failures), ""))
-	b.WriteString(cell("Ejections", escape(ejections), ""))
-	b.WriteString(cell("Last probe", escape(probed(backend.LastProbe)), small(ago(backend.LastProbe.At, now))))
-	b.WriteString("\n")
+
+	w.put(`<a href="{}">{}</a>`, link, text)
 }
 
-// cell is one cell of safe HTML: content, and smaller lines below it.
-func cell(label, content, below string) string {
-	return fmt.Sprintf(`<td data-label="%s"><span>%s%s</span>`, label, content, below)
-}
-
-// small is a smaller line that says text, nothing for nothing.
-func small(text string) string {
-	if text == "" {
-		return ""
+// problems writes the list of problems, or nothing if there is none.
+func (w *writer) problems(s State) {
+	const most = 8
+	list := problems(s)
+	if len(list) == 0 {
+		return
 	}
-	return "<small>" + escape(text) + "</small>"
-}
 
-// from names the item of LB_BACKENDS that a backend comes from.
-func from(source string) string {
-	if source == "" {
-		return ""
+	w.put(`<section class="problems" aria-labelledby="problems"><h2 id="problems">Problems</h2><ul>`)
+	for i, p := range list {
+		if i == most {
+			w.put(`<li>and {} more: <a href="{}">show them</a>`, len(list)-most,
+				view{sort: "problems", refresh: refreshes[0]}.onlyBad(true).link())
+			break
+		}
+		w.put(`<li><b>{}</b> {}`, p.who, p.text)
 	}
-	return "from " + source
+	w.put(`</ul></section>`)
 }
 
-// escape joins the parts that are not empty and makes them safe to stand in HTML.
-func escape(parts ...string) string {
-	return html.EscapeString(strings.Join(strings.Fields(strings.Join(parts, " ")), " "))
-}
-
-// unless is s, or nothing when it would only say other again.
-func unless(s, other string) string {
-	if s == other {
-		return ""
+// tiles writes four numbers of the last minute, in large type.
+func (w *writer) tiles(s State) {
+	r, p := s.Traffic.Recent, s.Traffic.Plot
+	if r == nil || p == nil {
+		return
 	}
-	return s
+
+	lines := seriesOf(p, s.At)
+	last := "in the last minute"
+	w.put(`<section class="tiles" aria-label="The last minute">`)
+	for i, tile := range []struct{ name, value, note string }{
+		{"Requests per second", rate(r.Rate), fmt.Sprint(r.Requests, " ", last)},
+		{"Errors", percent(r.ErrorShare), fmt.Sprint(r.Failures, " ", last)},
+		{"p95", seconds(r.P95), "p50 " + seconds(r.P50) + ", p99 " + seconds(r.P99)},
+		{"In flight", strconv.Itoa(s.Traffic.InFlight), fmt.Sprint(s.Traffic.Tunnels, " WebSockets")},
+	} {
+		class := markup("spark")
+		if i == 1 && r.Failures > 0 {
+			class = "spark bad"
+		}
+		w.put(`<div class="tile"><h2>{}</h2><p class="value">{}</p><p>{}</p>`, tile.name, tile.value,
+			tile.note)
+		w.spark(lines[i], class)
+		w.put(`</div>`)
+	}
+	w.put(`</section>`)
 }
 
-// age is the time from then to now in whole seconds, "" when then is unknown.
-func age(then, now time.Time) string {
-	if then.IsZero() {
-		return ""
+// plots writes the plots of the last ten minutes.
+func (w *writer) plots(s State) {
+	if s.Traffic.Plot == nil {
+		return
 	}
-	return now.Sub(then).Round(time.Second).String()
-}
 
-func lasting(since, now time.Time) string {
-	if since.IsZero() {
-		return ""
+	w.put(`<section class="plots" aria-labelledby="plots"><h2 id="plots">Last ten minutes</h2><div>`)
+	for _, line := range seriesOf(s.Traffic.Plot, s.At) {
+		w.plot(line, s.At)
 	}
-	return "for " + age(since, now)
-}
-
-func ago(then, now time.Time) string {
-	if then.IsZero() {
-		return ""
-	}
-	return age(then, now) + " ago"
-}
-
-func probed(p Probe) string {
-	switch {
-	case p.At.IsZero():
-		return "none"
-	case p.Healthy:
-		return "passed: " + p.Result
-	default:
-		return "failed: " + p.Result
-	}
+	w.put(`</div></section>`)
 }

@@ -2,73 +2,131 @@ package status
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/discovery"
+	"github.com/pillion-lb/pillion/proxy/auth"
+	"github.com/pillion-lb/pillion/proxy/backend"
+	"github.com/pillion-lb/pillion/proxy/cache"
+	"github.com/pillion-lb/pillion/proxy/history"
+	"github.com/pillion-lb/pillion/proxy/limit"
+	"github.com/pillion-lb/pillion/proxy/route"
 )
 
-// State is what the page and its JSON show: one backend service at one moment. The caller fills it anew for each look.
+// State is what the page and its JSON show: the process at one moment. It is
+// made anew for each request of the page.
 type State struct {
-	Version  string    `json:"version,omitempty"`
-	Service  string    `json:"service,omitempty"` // who we are: K_SERVICE or OTEL_SERVICE_NAME
-	At       time.Time `json:"at"`
-	Begun    time.Time `json:"begun,omitzero"`
-	Settings []Setting `json:"settings,omitempty"` // the service's settings worth a look, without secrets
-	Backends []Backend `json:"backends"`           // by name
+	Version string    `json:"version,omitempty"`
+	Service string    `json:"service,omitempty"` // K_SERVICE or OTEL_SERVICE_NAME
+	At      time.Time `json:"at"`
+	Begun   time.Time `json:"begun,omitzero"`
+	// Settings are the variables that differ from their defaults, with secrets
+	// masked.
+	Settings []Setting       `json:"settings,omitempty"`
+	Backends []backend.State `json:"backends"`         // by name
+	Sources  []Source        `json:"sources"`          // in the order of LB_BACKENDS
+	Routes   []Route         `json:"routes,omitempty"` // in the order in which they are matched
+	Cache    *cache.Stats    `json:"cache,omitempty"`  // nil: the cache is off
+	Access   *Access         `json:"access,omitempty"` // nil: no gate is on
+	Traffic  history.Traffic `json:"traffic"`
+	Events   []Event         `json:"events,omitempty"` // the newest first
 }
 
-// shown are the settings that the page repeats.
-var shown = []string{"LB_BACKENDS", "LB_POLICY", "LB_SESSION_AFFINITY", "LB_HEALTH_CHECK", "LB_RETRIES", "LB_MAX_IN_FLIGHT"}
+// Source is the state of a source of backends, which is an item of LB_BACKENDS.
+type Source struct {
+	Service  string `json:"service,omitempty"` // "" if there is only one service
+	Source   string `json:"source"`
+	Kind     string `json:"kind"`
+	Backends int    `json:"backends"` // number of backends in the last good answer
 
-// NewState is the state of now: of a process of that version and configuration that began at begun, with its backends.
-func NewState(cfg *config.Config, version string, begun time.Time, backends []Backend) State {
-	s := State{
-		Version: version, Service: cmp.Or(cfg.Telemetry.ServiceName, cfg.Platform.Service),
-		At: time.Now(), Begun: begun, Backends: backends,
+	// Age is the time since the last good answer, in seconds. It is nil if
+	// there was none yet.
+	Age   *float64 `json:"age_seconds"`
+	Error string   `json:"error,omitempty"` // of the last refresh; "": it succeeded
+}
+
+// label returns the source's item. With several services, the service's name is
+// in front of it.
+func (s Source) label() string {
+	if s.Service != "" {
+		return s.Service + " / " + s.Source
 	}
-	for _, v := range cfg.Settings() {
-		if slices.Contains(shown, v.Name) {
-			s.Settings = append(s.Settings, Setting{Name: v.Name, Value: v.Value})
-		}
-	}
+
+	return s.Source
+}
+
+// Route is an item of a route, with the number of requests that matched it.
+type Route struct {
+	route.Row
+	Requests int64 `json:"requests"`
+}
+
+// WithRoutes returns the state with the items of the routes. each calls its
+// argument once for each item.
+func (s State) WithRoutes(each func(func(row route.Row, requests int64))) State {
+	each(func(row route.Row, requests int64) { s.Routes = append(s.Routes, Route{row, requests}) })
+
 	return s
 }
 
-// Setting is one line of the summary of settings.
+// WithTraffic returns the state with the numbers of the requests.
+func (s State) WithTraffic(t history.Traffic) State {
+	s.Traffic = t
+
+	return s
+}
+
+// WithAccess returns the state with the gates that are on, keys and limits.
+func (s State) WithAccess(keys []auth.State, limits *limit.States) State {
+	if s.Access != nil {
+		s.Access.Keys, s.Access.Limits = keys, limits
+	}
+
+	return s
+}
+
+// NewState returns the state of this moment, for a process that started at
+// begun. The With methods add what else is known.
+func NewState(cfg *config.Config, version string, begun time.Time, backends []backend.State,
+	sources []discovery.State) State {
+	s := State{
+		Version: version, Service: cmp.Or(cfg.Telemetry.ServiceName, cfg.Platform.Service),
+		At: time.Now(), Begun: begun, Backends: backends, Sources: []Source{},
+	}
+
+	for _, source := range sources {
+		s.Sources = append(s.Sources, newSource(source, s.At))
+	}
+
+	if gates := cfg.Gates(); len(gates) > 0 {
+		s.Access = &Access{Gates: gates}
+	}
+	for _, v := range cfg.Changed() {
+		s.Settings = append(s.Settings, Setting{Name: v.Name, Value: v.Value, Line: v.Assignment()})
+	}
+
+	return s
+}
+
+func newSource(s discovery.State, now time.Time) Source {
+	source := Source{Service: s.Service, Source: s.Source, Kind: string(s.Kind),
+		Backends: s.Backends}
+	if age, known := s.Age(now); known {
+		seconds := age.Seconds()
+		source.Age = &seconds
+	}
+
+	if s.Err != nil {
+		source.Error = s.Err.Error()
+	}
+
+	return source
+}
+
+// Setting is a variable of the environment and its value.
 type Setting struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
-}
-
-// The states of a backend. Others are shown as they are, as bad ones.
-const (
-	Eligible  = "eligible"
-	Draining  = "draining"
-	Unhealthy = "unhealthy"
-	Ejected   = "ejected"
-)
-
-// Backend is one endpoint as the proxy sees it.
-type Backend struct {
-	Name         string    `json:"name"`
-	Address      string    `json:"address"`
-	Source       string    `json:"source,omitempty"` // the item of LB_BACKENDS it came from
-	State        string    `json:"state"`
-	Reason       string    `json:"reason,omitempty"` // why it is in that state, in words
-	Since        time.Time `json:"since,omitzero"`
-	Weight       int       `json:"weight"`
-	InFlight     int64     `json:"inFlight"`
-	Requests     uint64    `json:"requests"`
-	Failures     uint64    `json:"failures"`
-	Ejections    int       `json:"ejections"` // in a row
-	EjectedUntil time.Time `json:"ejectedUntil,omitzero"`
-	LastProbe    Probe     `json:"lastProbe,omitzero"`
-}
-
-// Probe is the last active health check of a backend; the zero value is none.
-type Probe struct {
-	At      time.Time `json:"at,omitzero"`
-	Healthy bool      `json:"healthy"`
-	Result  string    `json:"result,omitempty"` // "200", "connection refused"
+	Line  string `json:"-"` // in the form NAME=value
 }

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/proxy/backend"
 )
 
 const token = "0123456789abcdef"
@@ -22,7 +24,7 @@ func handler() *Handler {
 		Prefix:    "/.lb/",
 		Lifecycle: l,
 		Token:     config.NewSecret(token),
-		State:     func() State { return State{Backends: []Backend{{Name: "blue", State: Eligible}}} },
+		State:     func() State { return State{Backends: []backend.State{{Name: "blue", State: backend.Eligible}}} },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "requests 1\n")
 		}),
@@ -69,9 +71,10 @@ func TestMatch_TakesThreeTargetsByteForByteAndNothingElse(t *testing.T) {
 		}
 	}
 	for _, target := range []string{
-		"", "/", "*", "/.lb", "/.lb/", "/.lb/?ready", "/.lb/Ready", "/.lb/ready/", "/.lb//ready", "//.lb/ready", "/.lb/ready#x", "/.lb/ready;x",
-		"/%2elb/ready", "/.lb%2fready", "/.lb/read%79", "/x/../.lb/ready", "/.lb/./ready", "/.lb/x/../ready", "/.LB/ready",
-		"http://host/.lb/ready", "/.lb/metrics", "/.lb/state.json", "/.lb/ready ", "\\.lb/ready",
+		"", "/", "*", "/.lb", "/.lb/", "/.lb/?ready", "/.lb/Ready", "/.lb/ready/", "/.lb//ready", "//.lb/ready",
+		"/.lb/ready#x", "/.lb/ready;x", "/%2elb/ready", "/.lb%2fready", "/.lb/read%79", "/x/../.lb/ready", "/.lb/./ready",
+		"/.lb/x/../ready", "/.LB/ready", "http://host/.lb/ready", "/.lb/metrics", "/.lb/state.json", "/.lb/ready ",
+		"\\.lb/ready",
 	} {
 		if h.Match(target) {
 			t.Errorf("%q is ours", target)
@@ -117,7 +120,7 @@ func TestLifecycle_StartsWithoutBackendsAfterFiveSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLifecycle()
-		time.Sleep(patience - 1)
+		time.Sleep(startLimit - 1)
 		if l.Started() || l.Ready() {
 			t.Error("started too early")
 		}
@@ -132,10 +135,12 @@ func TestHandler_AnswersAreShortPlainAndNotStored(t *testing.T) {
 	t.Parallel()
 	url := behind(t, handler())
 	res, content := do(t, http.MethodGet, url+"/.lb/ready?from=probe", "")
-	if content != "ready\n" || res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+	if content != "ready\n" || res.Header.Get("Cache-Control") != "no-store" ||
+		res.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Errorf("got %q, %v", content, res.Header)
 	}
-	if res, content = do(t, http.MethodHead, url+"/.lb/ready", ""); res.StatusCode != 200 || content != "" || res.ContentLength != 6 {
+	if res, content = do(t, http.MethodHead, url+"/.lb/ready", ""); res.StatusCode != 200 || content != "" ||
+		res.ContentLength != 6 {
 		t.Errorf("HEAD: got %d %q %d", res.StatusCode, content, res.ContentLength)
 	}
 }
@@ -145,7 +150,8 @@ func TestHandler_OtherMethodsAreRefused(t *testing.T) {
 	url := behind(t, handler())
 	for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS", "BREW"} {
 		for _, name := range []string{"ready", "state.json"} {
-			if res, _ := do(t, method, url+"/.lb/"+name, "Bearer "+token); res.StatusCode != 405 || res.Header.Get("Allow") != "GET, HEAD" {
+			if res, _ := do(t, method, url+"/.lb/"+name, "Bearer "+token); res.StatusCode != 405 ||
+				res.Header.Get("Allow") != "GET, HEAD" {
 				t.Errorf("%s %s: got %d %v", method, name, res.StatusCode, res.Header)
 			}
 		}
@@ -168,16 +174,22 @@ func TestHandler_PagesAreThereOnlyForTheToken(t *testing.T) {
 			{"", "", 418},
 			{"Bearer", "", 418},
 			{"Bearer wrong", "", 418},
-			{token, "", 418},
-			{"Basic " + token, "", 418},
+			{token, "", 404}, // the right token never reaches the app, however it is written
+			{"Basic " + token, "", 404},
+			{"Basic " + base64.StdEncoding.EncodeToString([]byte("user:"+token)), "", 404},
 			{"", "?token=", 418},
 			{"", "?token=" + token[1:], 418},
-			{"", "?token=wrong&token=" + token, 418},
+			{"", "?token=wrong&token=" + token, 404},
 			{"", "?token=%zz", 418},
-			{"", "?" + token, 418},
+			{"", "?" + token, 404},
+			{"", "?a;TOKEN=" + token, 404},
 		} {
 			res, content := do(t, http.MethodGet, url+"/.lb/"+page+test.query, test.authorization)
-			if res.StatusCode != test.status {
+			want := test.status
+			if page == "" && want == 200 && strings.Contains(test.query, "token=") {
+				want = 303 // and the token leaves the address
+			}
+			if res.StatusCode != want {
 				t.Errorf("%q %q %q: got %d", page, test.authorization, test.query, res.StatusCode)
 			}
 			if strings.Contains(content, token) {
@@ -185,8 +197,16 @@ func TestHandler_PagesAreThereOnlyForTheToken(t *testing.T) {
 			}
 		}
 	}
-	if res, _ := do(t, http.MethodGet, url+"/.lb/other?token="+token, ""); res.StatusCode != 418 {
-		t.Errorf("another path: got %d", res.StatusCode)
+	for _, target := range []string{"/.lb/other?token=" + token, "/.lb/" + token, "/.lb/x/" + token + "/y", "/?token=" +
+		token, "/.lb/state.json/?x=1&token=%30123456789abcdef"} {
+		if res, content := do(t, http.MethodGet, url+target, ""); res.StatusCode != 404 || strings.Contains(content, token) {
+			t.Errorf("%s: got %d %q", target, res.StatusCode, content)
+		}
+	}
+	for _, target := range []string{"/?token=wrong", "/app?token=" + token + token, "/?a=" + strings.Repeat("x", 5000)} {
+		if res, _ := do(t, http.MethodGet, url+target, "Bearer of-the-app"); res.StatusCode != 418 {
+			t.Errorf("%s: got %d", target, res.StatusCode)
+		}
 	}
 }
 
@@ -202,7 +222,11 @@ func TestHandler_WithoutTokenStateOrMetricsThePagesAreTheApps(t *testing.T) {
 		url := behind(t, h)
 		for _, page := range []string{"", "state.json", "metrics"} {
 			for _, query := range []string{"?token=" + token, "?token=", ""} {
-				if res, _ := do(t, http.MethodGet, url+"/.lb/"+page+query, ""); res.StatusCode != 418 {
+				want := 418
+				if name == "nothing" && strings.Contains(query, token) {
+					want = 404 // there is a token, so the app must not see it
+				}
+				if res, _ := do(t, http.MethodGet, url+"/.lb/"+page+query, ""); res.StatusCode != want {
 					t.Errorf("%s: %q: got %d", name, page+query, res.StatusCode)
 				}
 			}
@@ -215,7 +239,8 @@ func TestHandler_StateIsJSON(t *testing.T) {
 	h := handler()
 	want := State{
 		Service: "shop", At: time.Unix(1700000000, 0).UTC(),
-		Backends: []Backend{{Name: "blue", State: Ejected, Since: time.Unix(1699999990, 0).UTC(), InFlight: 3, LastProbe: Probe{At: time.Unix(1699999999, 0).UTC(), Result: "refused"}}},
+		Backends: []backend.State{{Name: "blue", State: backend.Ejected, Since: time.Unix(1699999990, 0).UTC(), InFlight: 3,
+			LastProbe: backend.Probe{At: time.Unix(1699999999, 0).UTC(), Result: "refused"}}},
 	}
 	h.State = func() State { return want }
 	res, content := do(t, http.MethodGet, behind(t, h)+"/.lb/state.json", "Bearer "+token)
@@ -249,9 +274,11 @@ func TestHandler_WhatIsNotOursIsNotFound(t *testing.T) {
 	}
 }
 
-// FuzzMatch wants that what is ours is exactly one of our spellings, and that no request panics the handler.
+// FuzzMatch wants that what is ours is exactly one of our spellings, and that
+// no request panics the handler.
 func FuzzMatch(f *testing.F) {
-	for _, seed := range []string{"/.lb/ready", "/.lb/ready?x", "/.lb/?token=" + token, "*", "/.lb/%72eady", "/.lb/metrics?token=a;b"} {
+	for _, seed := range []string{"/.lb/ready", "/.lb/ready?x", "/.lb/?token=" + token, "*", "/.lb/%72eady",
+		"/.lb/metrics?token=a;b"} {
 		f.Add(seed)
 	}
 	h := handler()

@@ -61,13 +61,16 @@ func TestAccess_TextIsOneShortLine(t *testing.T) {
 	}
 }
 
-// asJSON is what a JSON string can hold of s: each byte that is no UTF-8 becomes U+FFFD.
+// asJSON is what a JSON string can hold of s: each byte that is no UTF-8
+// becomes U+FFFD.
 func asJSON(s string) string { return string([]rune(s)) }
 
 func FuzzAccess_AnyBytesMakeOneValidLine(f *testing.F) {
 	f.Add("GET", "/", "agent", "id")
 	f.Add("\"\\\b\x00", "\xff\xc0\xaf\xed\xa0\x80", "\u2028\u2029\r\n\t", "\x7f\xf4\x90\x80\x80")
 	f.Add("🚦", strings.Repeat("é", 4096), "\xe2\x80", "<script>&")
+	f.Add("POST", "https://shop.example/v1/cart?id=1&x=%0d%0a", "Mozilla/5.0 (X11; Linux) \"x\"", "0af7651916cd43dd")
+	f.Add("PRI", "*", "${jndi:ldap://a}", "\x1b[31m")
 	f.Fuzz(func(t *testing.T, method, url, agent, id string) {
 		line := AccessLine{Time: time.Unix(1, 0), Method: method, URL: url, Status: 200, UserAgent: agent, RequestID: id}
 		raw := line.appendJSON(nil, "")
@@ -82,19 +85,25 @@ func FuzzAccess_AnyBytesMakeOneValidLine(f *testing.F) {
 		if bytes.IndexByte(raw, '\n') != len(raw)-1 {
 			t.Fatalf("not one line: %q", raw)
 		}
-		for _, pair := range [][2]string{
-			{got.HTTPRequest.RequestMethod, method}, {got.HTTPRequest.RequestURL, url},
-			{got.HTTPRequest.UserAgent, agent}, {got.RequestID, id},
+		for _, field := range []struct {
+			got, given string
+			limit      int
+		}{
+			{got.HTTPRequest.RequestMethod, method, longestMethod}, {got.HTTPRequest.RequestURL, url, longestURL},
+			{got.HTTPRequest.UserAgent, agent, longestText}, {got.RequestID, id, longestName},
 		} {
-			if want := asJSON(clip(pair[1])); pair[0] != want {
-				t.Fatalf("got %q, want %q", pair[0], want)
+			if want := asJSON(within(field.given, field.limit)); field.got != want {
+				t.Fatalf("got %q, want %q", field.got, want)
 			}
 		}
-		if want := asJSON(clip(method)) + " " + asJSON(clip(url)) + " 200"; got.Message != want {
+		if want := asJSON(within(method, longestMethod)) + " " + asJSON(within(url, longestURL)) +
+			" 200"; got.Message != want {
 			t.Fatalf("message %q, want %q", got.Message, want)
 		}
 		if text := line.appendText(nil); bytes.IndexByte(text, '\n') != len(text)-1 || bytes.ContainsAny(text, "\x1b\x00\r") {
 			t.Fatalf("text is not one harmless line: %q", text)
+		} else if len(text) > longestLine || len(raw) > longestLine {
+			t.Fatalf("lines of %d and %d bytes", len(raw), len(text))
 		}
 	})
 }

@@ -23,8 +23,10 @@ var failures = map[string]func(context.Context, int) error{
 // busyLimits are those of a queue that is soon full.
 var busyLimits = limits{queue: 64, batch: 16, delay: longestWait, timeout: time.Second}
 
-// What a request path does for telemetry allocates the same whether spans arrive or not: nothing is kept, nothing is
-// said, nobody is started for a span that is lost. (Allocations of the exports themselves are counted with it.)
+// The telemetry of a request makes the same number of allocations whether its
+// spans arrive at the collector or not: for a lost span, nothing is kept,
+// nothing is logged and no goroutine is started. The count includes the
+// allocations of the exports.
 func TestProcessor_AFailingCollectorCostsARequestNoAllocation(t *testing.T) {
 	cost := func(export func(context.Context, int) error) float64 {
 		tracing := tracingTo(keepless(export), busyLimits)
@@ -48,8 +50,8 @@ func (e keepless) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan
 
 func (keepless) Shutdown(context.Context) error { return nil }
 
-// The block profile holds every wait of a goroutine for a channel or a lock. With a collector that fails there is none
-// below a request.
+// The block profile holds every wait of a goroutine for a channel or a lock.
+// With a collector that fails there is none below a request.
 func TestProcessor_NoRequestWaitsForAFailingCollector(t *testing.T) {
 	runtime.SetBlockProfileRate(1)
 	defer runtime.SetBlockProfileRate(0)
@@ -75,7 +77,8 @@ func TestProcessor_NoRequestWaitsForAFailingCollector(t *testing.T) {
 	}
 }
 
-// blockedBelow is the first stack in the block profile that holds the function, "" if there is none.
+// blockedBelow is the first stack in the block profile that holds the function,
+// "" if there is none.
 func blockedBelow(function string) string {
 	n, _ := runtime.BlockProfile(nil)
 	records := make([]runtime.BlockProfileRecord, n+64)
@@ -97,7 +100,8 @@ func blockedBelow(function string) string {
 	return ""
 }
 
-// BenchmarkSampledRequest is what a request's two spans cost, with a collector that works and with those that fail.
+// BenchmarkSampledRequest is what a request's two spans cost, with a collector
+// that works and with those that fail.
 func BenchmarkSampledRequest(b *testing.B) {
 	b.Run("works", func(b *testing.B) { sampledRequests(b, func(context.Context, int) error { return nil }) })
 	for name, failure := range failures {

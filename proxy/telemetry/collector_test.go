@@ -17,7 +17,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// collector is a real OTLP receiver, over HTTP and gRPC, that can be told to misbehave.
+// collector is a real OTLP receiver, over HTTP and gRPC, that can be told to
+// misbehave.
 type collector struct {
 	coltracepb.UnimplementedTraceServiceServer
 	server *httptest.Server

@@ -10,7 +10,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// console is the exporter for a first look: one line per span, for a person.
+// console is an exporter for development: one line of text per span.
 //
 //	span 10:22:17.123 SERVER GET 1.23ms trace=4bf9… span=00f0… http.response.status_code=200 …
 type console struct{ w io.Writer }
@@ -24,6 +24,7 @@ func (c console) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) e
 			return fmt.Errorf("write span: %w", err)
 		}
 	}
+
 	return nil
 }
 
@@ -34,23 +35,26 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	b = append(b, "span "...)
 	b = s.StartTime().Local().AppendFormat(b, clock)
 	b = fmt.Appendf(b, " %-6s ", kindName(s))
-	b = appendPlain(b, s.Name())
+	b = appendPlain(b, s.Name(), longestName)
 	b = append(b, ' ')
 	b = append(b, shortDuration(s.EndTime().Sub(s.StartTime()))...)
 	if status := s.Status(); status.Code == codes.Error {
 		b = append(b, " ERROR"...)
-		b = appendPair(b, "description", status.Description)
+		b = appendPair(b, "description", status.Description, longestAttr)
 	}
+
 	b = fmt.Appendf(b, " trace=%s span=%s", s.SpanContext().TraceID(), s.SpanContext().SpanID())
 	if s.Parent().SpanID().IsValid() {
 		b = fmt.Appendf(b, " parent=%s", s.Parent().SpanID())
 	}
+
 	b = appendAttributes(b, s.Attributes())
 	for _, event := range s.Events() {
 		b = append(b, " event="...)
-		b = appendValue(b, event.Name)
+		b = appendValue(b, event.Name, longestName)
 		b = appendAttributes(b, event.Attributes)
 	}
+
 	return append(b, '\n')
 }
 
@@ -61,6 +65,7 @@ func kindName(s sdktrace.ReadOnlySpan) string {
 	case "client":
 		return "CLIENT"
 	}
+
 	return "span"
 }
 
@@ -69,7 +74,8 @@ func appendAttributes(b []byte, attrs []attribute.KeyValue) []byte {
 		b = append(b, ' ')
 		b = append(b, a.Key...)
 		b = append(b, '=')
-		b = appendValue(b, a.Value.String())
+		b = appendValue(b, a.Value.String(), longestAttr)
 	}
+
 	return b
 }

@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/pillion-lb/pillion/config"
 )
 
 // lockedBuffer is a log that may be read while it is written.
@@ -41,7 +41,7 @@ func (b *lockedBuffer) String() string {
 
 func httpTo(t *testing.T, url string) sdktrace.SpanExporter {
 	t.Helper()
-	e, err := newHTTPExporter(t.Context(), otlptracehttp.WithEndpointURL(url+"/v1/traces"))
+	e, err := newHTTPSpanExporter(t.Context(), &receiver{Receiver: config.Receiver{Endpoint: url + "/v1/traces"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestDelivery_DeadCollectorOverGRPCIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	c := newCollector(t)
 	address := c.listenGRPC(t)
-	e, err := newGRPCExporter(t.Context(), otlptracegrpc.WithEndpoint(address), otlptracegrpc.WithInsecure())
+	e, err := newGRPCSpanExporter(t.Context(), &receiver{Receiver: config.Receiver{Endpoint: "http://" + address}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ func (w *wire) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) (
 	return err
 }
 
-// read is what a receiver understands of the bytes, and that it understood all of them.
+// read is what a receiver understands of the bytes, and that it understood all
+// of them.
 func (w *wire) read(t *testing.T) *coltracepb.ExportTraceServiceRequest {
 	t.Helper()
 	var got coltracepb.ExportTraceServiceRequest
@@ -43,7 +44,8 @@ func (w *wire) read(t *testing.T) *coltracepb.ExportTraceServiceRequest {
 	return &got
 }
 
-// variedSpans are spans with all that a span can have, and values of all lengths.
+// variedSpans are spans with all that a span can have, and values of all
+// lengths.
 func variedSpans(t *testing.T) []sdktrace.ReadOnlySpan {
 	t.Helper()
 	var kept keeper

@@ -9,11 +9,13 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// encodedExporter exports through a client of OpenTelemetry's own OTLP exporters, which own the protocol, its settings
-// and its retries. It encodes the spans itself. One goroutine at a time uses it.
+// encodedExporter exports by a client of OpenTelemetry's OTLP exporters, which
+// implements the protocol, its settings and its retries. It encodes the spans
+// itself. It is used by one goroutine at a time.
 //
-// A client takes messages, not bytes. So the bytes travel as the unknown fields of a ResourceSpans message, which
-// protobuf writes out as they are; for the receiver there is no difference.
+// A client takes messages, not bytes. So the bytes are put into the unknown
+// fields of a ResourceSpans message, which protobuf writes unchanged. The
+// receiver sees no difference.
 type encodedExporter struct {
 	client otlptrace.Client
 	buf    []byte
@@ -26,12 +28,15 @@ func newEncodedExporter(ctx context.Context, client otlptrace.Client) (*encodedE
 	return &encodedExporter{client: client}, nil
 }
 
-// ExportSpans sends spans, which are of one resource and one scope: those of our one provider.
+// ExportSpans sends spans. All of them have the resource and the scope of the
+// one provider.
 func (e *encodedExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	if len(spans) == 0 {
 		return nil
 	}
-	e.buf = appendResourceSpans(e.buf[:0], spans[0].Resource(), spans[0].InstrumentationScope(), spans)
+
+	e.buf = appendResourceSpans(e.buf[:0], spans[0].Resource(), spans[0].InstrumentationScope(),
+		spans)
 	var raw tracepb.ResourceSpans
 	raw.ProtoReflect().SetUnknown(e.buf)
 	return e.client.UploadTraces(ctx, []*tracepb.ResourceSpans{&raw})

@@ -3,64 +3,103 @@ package telemetry
 import (
 	"cmp"
 	"context"
-	"io"
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding/gzip"
 
 	"github.com/pillion-lb/pillion/config"
 )
 
-// newSpanExporter makes the exporter that the environment asks for. It asks nobody on the network. What
-// OTEL_EXPORTER_OTLP_* say is read by OpenTelemetry's own exporters, but for the endpoint's default: the
-// specification's is clear text on this machine, theirs is TLS.
-func newSpanExporter(ctx context.Context, t config.Telemetry, stdout io.Writer) (sdktrace.SpanExporter, error) {
-	if t.TracesExporter == "console" {
-		return console{stdout}, nil
-	}
-	if t.TracesProtocol == "grpc" {
-		var insecure []otlptracegrpc.Option
-		if !t.TracesEndpoint {
-			insecure = append(insecure, otlptracegrpc.WithInsecure())
+// newSpanExporter makes the configured exporter. It does not connect.
+func newSpanExporter(ctx context.Context, t config.Telemetry, to *receiver,
+	opts Options) (sdktrace.SpanExporter, error) {
+	if t.TracesExporter == config.ExportConsole {
+		if opts.Log != nil && opts.Log.Screen() != nil {
+			return newSpanTree(opts.Stdout, opts.Log.Screen()), nil
 		}
-		return newGRPCExporter(ctx, insecure...)
+		return console{opts.Stdout}, nil
 	}
-	var insecure []otlptracehttp.Option
-	if !t.TracesEndpoint {
-		insecure = append(insecure, otlptracehttp.WithInsecure())
+
+	if to.Protocol == config.ExportGRPC {
+		return newGRPCSpanExporter(ctx, to)
 	}
-	return newHTTPExporter(ctx, insecure...)
+
+	return newHTTPSpanExporter(ctx, to)
 }
 
-// newHTTPExporter makes an exporter whose own retries, which obey what a collector says, go on until the time limit of
-// the export ends them.
-func newHTTPExporter(ctx context.Context, options ...otlptracehttp.Option) (sdktrace.SpanExporter, error) {
-	return newEncodedExporter(ctx, otlptracehttp.NewClient(append(options, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
-		Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
-	}))...))
+// newHTTPSpanExporter makes an exporter. Its own retries, which follow the
+// answers of a collector, continue until the time limit of the export.
+func newHTTPSpanExporter(ctx context.Context, to *receiver) (sdktrace.SpanExporter, error) {
+	client, err := to.client()
+	if err != nil {
+		return nil, err
+	}
+
+	compression := otlptracehttp.NoCompression
+	if to.Compression == config.Gzip {
+		compression = otlptracehttp.GzipCompression
+	}
+
+	return newEncodedExporter(ctx, otlptracehttp.NewClient(
+		otlptracehttp.WithEndpointURL(to.url("/v1/traces")),
+		otlptracehttp.WithHeaders(to.Fields()),
+		otlptracehttp.WithTimeout(to.timeout()),
+		otlptracehttp.WithCompression(compression),
+		otlptracehttp.WithHTTPClient(client),
+		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true,
+			InitialInterval: firstPause, MaxInterval: longestPause}),
+	))
 }
 
-// newGRPCExporter is newHTTPExporter over gRPC.
-func newGRPCExporter(ctx context.Context, options ...otlptracegrpc.Option) (sdktrace.SpanExporter, error) {
-	return newEncodedExporter(ctx, otlptracegrpc.NewClient(append(options, otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
-		Enabled: true, InitialInterval: firstPause, MaxInterval: longestPause,
-	}))...))
+// newGRPCSpanExporter is newHTTPSpanExporter over grpc.
+func newGRPCSpanExporter(ctx context.Context, to *receiver) (sdktrace.SpanExporter, error) {
+	options := []otlptracegrpc.Option{
+		otlptracegrpc.WithEndpoint(to.target()),
+		otlptracegrpc.WithHeaders(to.Fields()),
+		otlptracegrpc.WithTimeout(to.timeout()),
+		otlptracegrpc.WithDialOption(grpc.WithChainUnaryInterceptor(to.failure.unary)),
+		otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{Enabled: true,
+			InitialInterval: firstPause, MaxInterval: longestPause}),
+	}
+
+	if to.Compression == config.Gzip {
+		options = append(options, otlptracegrpc.WithCompressor(gzip.Name))
+	}
+
+	if !to.Secure() {
+		return newEncodedExporter(ctx, otlptracegrpc.NewClient(append(options,
+			otlptracegrpc.WithInsecure())...))
+	}
+
+	secure, err := to.tls()
+	if err != nil {
+		return nil, err
+	}
+
+	options = append(options, otlptracegrpc.WithTLSCredentials(credentials.NewTLS(secure)))
+	return newEncodedExporter(ctx, otlptracegrpc.NewClient(options...))
 }
 
-// mostQueued bounds the queue, which is made at the start, whatever the environment asks for.
+// mostQueued bounds the queue, which is allocated at the start.
 const mostQueued = 1 << 20
 
-// newLimits takes OTEL_BSP_*, with the standard's default for what is 0. The schedule delay is an upper bound here:
-// spans leave earlier, see processor.
+// newLimits reads OTEL_BSP_*, with the standard's default for 0. The schedule
+// delay is an upper bound, because spans are exported earlier: see processor.
 func newLimits(t config.Telemetry, longest time.Duration) limits {
 	l := limits{
-		queue:   min(cmp.Or(t.BatchQueue, sdktrace.DefaultMaxQueueSize), mostQueued),
-		batch:   cmp.Or(t.BatchSize, sdktrace.DefaultMaxExportBatchSize),
-		delay:   time.Duration(cmp.Or(t.BatchDelay, sdktrace.DefaultScheduleDelay)) * time.Millisecond,
-		timeout: time.Duration(cmp.Or(t.BatchTimeout, sdktrace.DefaultExportTimeout)) * time.Millisecond,
+		queue: min(cmp.Or(t.BatchQueue, sdktrace.DefaultMaxQueueSize), mostQueued),
+		batch: cmp.Or(t.BatchSize, sdktrace.DefaultMaxExportBatchSize),
+		delay: time.Duration(cmp.Or(t.BatchDelay,
+			sdktrace.DefaultScheduleDelay)) * time.Millisecond,
+		timeout: time.Duration(cmp.Or(t.BatchTimeout,
+			sdktrace.DefaultExportTimeout)) * time.Millisecond,
 	}
+
 	l.batch = min(l.batch, l.queue)
 	l.delay = min(l.delay, longest)
 	return l

@@ -1,34 +1,59 @@
 package telemetry
 
 import (
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 )
 
-// health says in the log when an export stops working and when it works again, once each. Safe for concurrent use.
+// health logs when an export stops working and when it works again, once each.
+// Safe for concurrent use.
 type health struct {
 	logger *slog.Logger
 	what   string // "spans", "metrics"
 
 	mu      sync.Mutex
 	broken  bool
-	before  int64 // lost when it broke
-	lastSum int64 // lost at the last success
+	before  int64 // items lost when the failure began
+	lastSum int64 // items lost at the last success
 }
 
-// failing takes note of a failure.
+// failing notes a failure.
 func (h *health) failing(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.broken {
 		return
 	}
+
 	h.broken, h.before = true, h.lastSum
-	h.logger.Warn(h.what+" cannot be exported", "error", err)
+	h.logger.Warn(h.what+" cannot be exported", "error", withAdvice(err))
 }
 
-// working takes note of a success, when sum items were lost so far. It ends a failure only when nothing was lost since the success before, so that a
-// collector that is merely too slow is said once and not with every batch.
+// withAdvice adds to an error what to do about it if the collector speaks the
+// other protocol. Neither package has types for that, so a test holds the
+// texts.
+func withAdvice(err error) error {
+	text, advice := err.Error(), ""
+	switch {
+	case strings.Contains(text, "looked like an HTTP/1.1 header"),
+		strings.Contains(text, "unexpected HTTP status code received from server"):
+		advice = "the collector does not speak gRPC there: its port for gRPC is mostly 4317; " +
+			"else OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+	case strings.Contains(text, "malformed HTTP response"):
+		advice = "the collector speaks gRPC there: its port for HTTP is mostly 4318; " +
+			"else OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
+	default:
+		return err
+	}
+
+	return fmt.Errorf("%w; %s", err, advice)
+}
+
+// working notes a success. sum is the number of items lost so far. A failure
+// ends only if nothing was lost since the success before, so a collector that
+// is too slow is logged once and not with every batch.
 func (h *health) working(sum int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

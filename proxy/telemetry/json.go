@@ -4,8 +4,8 @@ import "unicode/utf8"
 
 const hexDigits = "0123456789abcdef"
 
-// appendJSON appends s as a JSON string (RFC 8259, section 7). Whatever s holds, the result is valid: bytes that are no
-// UTF-8 become U+FFFD, one each.
+// appendJSON appends s as a JSON string (RFC 8259, section 7). The result is
+// always valid: each byte that is not UTF-8 becomes U+FFFD.
 func appendJSON(b []byte, s string) []byte {
 	b = append(b, '"')
 	b = appendEscaped(b, s)
@@ -21,6 +21,7 @@ func appendEscaped(b []byte, s string) []byte {
 			i++
 			continue
 		}
+
 		size := 1
 		if c >= utf8.RuneSelf {
 			var r rune
@@ -29,15 +30,17 @@ func appendEscaped(b []byte, s string) []byte {
 				continue
 			}
 		}
+
 		b = append(b, s[done:i]...)
 		b = appendEscape(b, c)
 		i += size
 		done = i
 	}
+
 	return append(b, s[done:]...)
 }
 
-// appendEscape appends what stands for a byte that must not stand for itself.
+// appendEscape appends the escape of a byte.
 func appendEscape(b []byte, c byte) []byte {
 	switch {
 	case c == '"' || c == '\\':
@@ -51,22 +54,15 @@ func appendEscape(b []byte, c byte) []byte {
 	case c >= utf8.RuneSelf:
 		return append(b, "\ufffd"...)
 	}
+
 	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 }
 
-// appendHex appends bytes as lower-case hexadecimal digits, as trace and span ids are written.
+// appendHex appends bytes as lower-case hexadecimal digits, as trace and span
+// ids are written.
 func appendHex(b, id []byte) []byte {
 	for _, c := range id {
 		b = append(b, hexDigits[c>>4], hexDigits[c&15])
 	}
 	return b
-}
-
-// clip bounds what one foreign string may take of a line.
-func clip(s string) string {
-	const limit = 4 << 10
-	if len(s) <= limit {
-		return s
-	}
-	return s[:limit]
 }

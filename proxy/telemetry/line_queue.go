@@ -9,21 +9,22 @@ import (
 	"time"
 )
 
-// Bounds of what waits for a slow or blocked output. Two buffers of queueBytes exist at most: the one being filled and
-// the one being written.
+// Bounds of the lines that wait for a slow or blocked output. There are at most
+// two buffers of queueBytes: one that is filled and one that is written.
 const (
 	queueBytes = 1 << 20
 	queueLines = 16 << 10
-	// writeGap is the least time between two writes. A line that comes after a silence is written at once; under load
-	// one system call and one wake-up carry all lines of this span.
+	// writeGap is the least time between two writes. A line after a pause is
+	// written at once. Under load, one system call writes all lines of this
+	// time.
 	writeGap = 2 * time.Millisecond
 )
 
-// lineQueue stands between those who say something and an output that may block for ever. Putting a line costs a copy
-// under a mutex that is never held during a write.
+// lineQueue buffers log lines, so that a blocked output never blocks a caller.
+// A caller copies its line under a mutex, which is never held during a write.
 type lineQueue struct {
 	w       io.Writer
-	missing func(dropped int64) []byte // the line that says how many lines were dropped
+	missing func(dropped int64) []byte // makes the line with the number of dropped lines
 
 	mu     sync.Mutex
 	buf    []byte // whole lines, in order
@@ -31,19 +32,23 @@ type lineQueue struct {
 	closed bool
 
 	dropped atomic.Int64
-	wake    chan struct{} // holds one token when there is something to write
-	writer  chan struct{} // holds one token; whoever took it may write and owns the fields below
-	spare   []byte
-	told    int64 // drops that were said
+	wake    chan struct{} // holds one token if there is something to write
+	// holds one token; the goroutine that took it may write and owns the fields
+	// below
+	writer chan struct{}
+	spare  []byte
+	told   int64 // drops that were logged
 }
 
 func newLineQueue(w io.Writer, missing func(int64) []byte) *lineQueue {
-	q := &lineQueue{w: w, missing: missing, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1)}
+	q := &lineQueue{w: w, missing: missing, wake: make(chan struct{}, 1),
+		writer: make(chan struct{}, 1)}
 	q.writer <- struct{}{}
 	return q
 }
 
-// put takes one whole line with its line break, or drops and counts it. It never waits for the output.
+// put appends one whole line with its line break, or drops and counts it. It
+// never waits for the output.
 func (q *lineQueue) put(line []byte) {
 	q.mu.Lock()
 	if q.closed || q.lines >= queueLines || len(q.buf)+len(line) > queueBytes {
@@ -51,6 +56,7 @@ func (q *lineQueue) put(line []byte) {
 		q.dropped.Add(1)
 		return
 	}
+
 	q.buf = append(q.buf, line...)
 	q.lines++
 	first := q.lines == 1
@@ -63,13 +69,14 @@ func (q *lineQueue) put(line []byte) {
 	}
 }
 
-// Write makes the queue the output of a slog handler, which writes each record with one call.
+// Write makes the queue the output of a slog handler, which writes each record
+// with one call.
 func (q *lineQueue) Write(line []byte) (int, error) {
 	q.put(line)
 	return len(line), nil
 }
 
-// run writes until ctx ends. A blocked output blocks it; close does not wait for it longer than it is told.
+// run writes until ctx ends. A blocked output blocks it, but not close.
 func (q *lineQueue) run(ctx context.Context) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -79,11 +86,13 @@ func (q *lineQueue) run(ctx context.Context) {
 			return
 		case <-q.wake:
 		}
+
 		select { // the end of the last pause
 		case <-ctx.Done():
 			return
 		case <-pause.C:
 		}
+
 		<-q.writer
 		q.flush()
 		q.writer <- struct{}{}
@@ -91,7 +100,8 @@ func (q *lineQueue) run(ctx context.Context) {
 	}
 }
 
-// flush writes everything that waits. Only the owner of the writer token calls it.
+// flush writes all lines that wait. Only the owner of the writer token calls
+// it.
 func (q *lineQueue) flush() {
 	q.mu.Lock()
 	full := q.buf
@@ -101,23 +111,26 @@ func (q *lineQueue) flush() {
 	if len(full) > 0 && !q.write(full) {
 		return
 	}
+
 	if lost := q.dropped.Load(); lost > q.told && q.write(q.missing(lost-q.told)) {
 		q.told = lost
 	}
 }
 
-// write reports whether the output took everything. The lines that it did not take are dropped and counted; a line that
-// was cut counts as dropped.
+// write writes lines, and reports whether the output accepted all of them. The
+// others are dropped and counted, also a line that was cut.
 func (q *lineQueue) write(lines []byte) bool {
 	n, err := q.w.Write(lines)
 	if err == nil {
 		return true
 	}
+
 	q.dropped.Add(int64(bytes.Count(lines[min(max(n, 0), len(lines)):], []byte{'\n'})))
 	return false
 }
 
-// close takes no more lines and writes those that wait, for as long as ctx allows.
+// close ends the queue: it drops later lines, and writes those that wait, until
+// ctx ends.
 func (q *lineQueue) close(ctx context.Context) error {
 	q.mu.Lock()
 	q.closed = true
@@ -129,6 +142,7 @@ func (q *lineQueue) close(ctx context.Context) error {
 		q.writer <- struct{}{}
 		close(flushed)
 	}()
+
 	select {
 	case <-flushed:
 		return nil

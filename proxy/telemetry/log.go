@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,26 +12,40 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/proxy/terminal"
 )
 
-// clock is how text lines show the time of day.
+// clock is the format of the time of day in text lines.
 const clock = "15:04:05.000"
 
-// Log is the process's log: one line per event on one output, JSON with Cloud Logging's field names or, for a terminal,
-// text. Nobody who logs waits for the output: lines wait in a bounded queue, what does not fit is dropped, counted, and
-// said when the output takes lines again. Safe for concurrent use. Run writes; without it lines wait for Close.
+// Log is the process's log: one line per event on one output, JSON with Cloud
+// Logging's field names or, for a terminal, text. A caller never waits for the
+// output: lines wait in a bounded queue. Lines that don't fit are dropped and
+// counted, and a later line has their number. Run writes the lines; without it,
+// they wait for Close. Safe for concurrent use.
 type Log struct {
 	queue   *lineQueue
 	logger  *slog.Logger
 	text    bool
-	project atomic.Pointer[string] // Google Cloud project of trace names, known late
+	screen  *terminal.Screen       // nil: the output is no terminal, or gets JSON
+	project atomic.Pointer[string] // Google Cloud project of trace names, which becomes known late
 	buffers sync.Pool              // of *[]byte, for access lines
 }
 
-// NewLogger makes a log that writes to w in the format of LB_LOG_FORMAT and above the level of LB_LOG_LEVEL. Without a
-// format a terminal gets text and everything else JSON.
+// NewLogger makes a log that writes to w in the format of LB_LOG_FORMAT and
+// above the level of LB_LOG_LEVEL. Without a format, a terminal gets text and
+// any other output JSON. Text for a terminal has colours and fits its width.
 func NewLogger(w io.Writer, cfg *config.Config) *Log {
-	l := &Log{text: cfg.Process.LogFormat == "text" || cfg.Process.LogFormat == "" && isTerminal(w)}
+	screen := terminal.Of(w, cfg.Platform.PlainText)
+	return newLogger(w, cfg, screen)
+}
+
+func newLogger(w io.Writer, cfg *config.Config, screen *terminal.Screen) *Log {
+	format := cfg.Process.LogFormat
+	l := &Log{text: format == config.LogText || format == "" && screen != nil}
+	if l.text {
+		l.screen = screen
+	}
 	l.buffers.New = func() any { b := make([]byte, 0, 1<<10); return &b }
 	l.SetProject(cfg.Platform.ProjectID)
 	l.queue = newLineQueue(w, l.droppedLine)
@@ -40,46 +53,52 @@ func NewLogger(w io.Writer, cfg *config.Config) *Log {
 	return l
 }
 
-// isTerminal reports whether w is a character device, which is what a terminal is.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+// Screen returns the terminal that gets text, or nil if the output is no
+// terminal.
+func (l *Log) Screen() *terminal.Screen { return l.screen }
+
+// Print writes a text as it stands, for a person at a terminal.
+func (l *Log) Print(text string) { l.queue.put([]byte(text)) }
 
 // handler formats records for w, which gets each line with one call of Write.
 func (l *Log) handler(w io.Writer, level slog.Level) slog.Handler {
 	if l.text {
-		return newTextHandler(w, level)
+		return newTextHandler(w, level, l.screen)
 	}
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: cloudNames}
+
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: bounded(cloudNames)}
 	return traced{slog.NewJSONHandler(w, options), l}
 }
 
-// Logger is the log for everything but access lines. A record logged with a context that holds a span names its trace.
+// Logger returns the logger for everything except access lines. A record whose
+// context has a span names its trace.
 func (l *Log) Logger() *slog.Logger { return l.logger }
 
-// SetProject names the Google Cloud project that trace names start with, "" for none.
+// SetProject names the Google Cloud project that trace names start with, "" for
+// none.
 func (l *Log) SetProject(id string) { l.project.Store(&id) }
 
-// Dropped is the number of lines that were dropped so far.
+// Dropped returns the number of lines that were dropped so far.
 func (l *Log) Dropped() int64 { return l.queue.dropped.Load() }
 
-// Access logs one request. It keeps nothing of line. The log level does not concern it: whoever calls has decided.
+// Access logs one request. It does not keep line. The log level has no effect
+// on it: the caller decides which requests are logged.
 func (l *Log) Access(line *AccessLine) {
 	if line.Time.IsZero() {
 		line.Time = time.Now()
 	}
+
 	buffer := l.buffers.Get().(*[]byte)
 	b := (*buffer)[:0]
-	if l.text {
+	switch {
+	case l.screen != nil:
+		b = line.appendScreen(b, l.screen)
+	case l.text:
 		b = line.appendText(b)
-	} else {
+	default:
 		b = line.appendJSON(b, *l.project.Load())
 	}
+
 	l.queue.put(b)
 	*buffer = b
 	l.buffers.Put(buffer)
@@ -91,24 +110,46 @@ func (l *Log) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close writes what waits, for as long as ctx allows, and drops what is logged from now on. An error says that the
-// output did not take everything in time.
+// closeTime is how long the log may take at its end to write the lines that
+// wait.
+const closeTime = 200 * time.Millisecond
+
+// Start begins to write lines. The returned function ends that. The end of ctx
+// does not, because parts that end with it still log.
+func (l *Log) Start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go l.Run(ctx)
+
+	return func() {
+		limit, done := context.WithTimeout(context.Background(), closeTime)
+		defer done()
+		l.Close(limit)
+		cancel()
+	}
+}
+
+// Close writes the lines that wait, until ctx ends, and drops later ones. It
+// returns an error if the output did not accept all of them in time.
 func (l *Log) Close(ctx context.Context) error { return l.queue.close(ctx) }
 
-// droppedLine is the line that says how many lines are missing, in the log's own format.
+// droppedLine returns the line with the number of dropped lines, in the log's
+// format.
 func (l *Log) droppedLine(n int64) []byte {
 	var line bytes.Buffer
-	record := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines were dropped because the output was blocked", 0)
+	record := slog.NewRecord(time.Now(), slog.LevelWarn,
+		"log lines were dropped because the output was blocked", 0)
 	record.AddAttrs(slog.Int64("lines", n))
 	_ = l.handler(&line, slog.LevelDebug).Handle(context.Background(), record)
 	return line.Bytes()
 }
 
-// cloudNames gives slog's own fields the names and values that Cloud Logging expects.
+// cloudNames gives slog's own fields the names and values that Cloud Logging
+// expects.
 func cloudNames(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) > 0 {
 		return a
 	}
+
 	switch a.Key {
 	case slog.MessageKey:
 		a.Key = "message"
@@ -117,10 +158,11 @@ func cloudNames(groups []string, a slog.Attr) slog.Attr {
 			return slog.String("severity", severity(level))
 		}
 	}
+
 	return a
 }
 
-// severity is the LogSeverity of a level.
+// severity returns the LogSeverity of a level.
 func severity(level slog.Level) string {
 	switch {
 	case level >= slog.LevelError:
@@ -130,10 +172,11 @@ func severity(level slog.Level) string {
 	case level >= slog.LevelInfo:
 		return "INFO"
 	}
+
 	return "DEBUG"
 }
 
-// traced adds the fields of the trace to records whose context holds a span.
+// traced adds the fields of the trace to records whose context has a span.
 type traced struct {
 	slog.Handler
 	log *Log
@@ -146,6 +189,7 @@ func (h traced) Handle(ctx context.Context, r slog.Record) error {
 		if project := *h.log.project.Load(); project != "" {
 			name = "projects/" + project + "/traces/" + name
 		}
+
 		r = r.Clone()
 		r.AddAttrs(
 			slog.String("logging.googleapis.com/trace", name),
@@ -153,6 +197,7 @@ func (h traced) Handle(ctx context.Context, r slog.Record) error {
 			slog.Bool("logging.googleapis.com/trace_sampled", span.IsSampled()),
 		)
 	}
+
 	return h.Handler.Handle(ctx, r)
 }
 
@@ -162,4 +207,7 @@ func (h traced) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 // WithGroup keeps the trace, which then belongs to the group.
-func (h traced) WithGroup(name string) slog.Handler { return traced{h.Handler.WithGroup(name), h.log} }
+func (h traced) WithGroup(name string) slog.Handler {
+	return traced{h.Handler.WithGroup(name),
+		h.log}
+}

@@ -20,7 +20,7 @@ import (
 )
 
 func logConfig(format string, level slog.Level) *config.Config {
-	return &config.Config{Process: config.Process{LogFormat: format, LogLevel: level}}
+	return &config.Config{Process: config.Process{LogFormat: config.LogFormat(format), LogLevel: level}}
 }
 
 func TestLog_JSONHasCloudLoggingsNames(t *testing.T) {
@@ -69,7 +69,8 @@ func TestLog_TextIsShort(t *testing.T) {
 	}
 	lines := strings.SplitAfter(out.String(), "\n")
 	if len(lines) != 3 || len(lines[0]) < 13 ||
-		lines[0][12:] != ` WARN  "backend\n\x1b[2Jejected" a=1 g.time=7 g.name="a b"`+"\n" || lines[1][12:] != " INFO  plain\n" {
+		lines[0][12:] != ` WARN  "backend\n\x1b[2Jejected" a=1 g.time=7 g.name="a b"`+"\n" ||
+		lines[1][12:] != " INFO  plain\n" {
 		t.Errorf("got %q", lines)
 	}
 }
@@ -100,7 +101,7 @@ func (v *valve) Write(p []byte) (int, error) {
 	return v.out.Write(p)
 }
 
-func TestLog_BlockedOutputBlocksNobodyAndDropsAreCountedAndSaid(t *testing.T) {
+func TestLog_BlockedOutputBlocksNoRequestAndDropsAreCountedAndSaid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		v := &valve{open: make(chan struct{})}

@@ -2,74 +2,91 @@ package telemetry
 
 import (
 	"context"
+	"errors"
+	"math"
 	"strings"
 	"time"
 
-	"cloud.google.com/go/compute/metadata"
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/discovery/metadata"
 )
 
+// Pauses between two questions about one value. The server may refuse
+// connections in the first seconds of a pod, or be late by minutes.
 const (
-	// metadataTimeout bounds one question. The server is on the machine; where there is none, packets may be dropped.
-	metadataTimeout = 2 * time.Second
-	// metadataTries is how often the server is asked. It may refuse in the first seconds of a pod.
-	metadataTries = 4
+	firstMetadataPause   = time.Second
+	longestMetadataPause = 30 * time.Second
 )
 
-// machine asks the metadata server about where we run. get is metadata.GetWithContext but in tests.
+// detailTries is how often an optional value is asked for, after the server has
+// answered once.
+const detailTries = 4
+
+// machine asks the metadata server where this process runs.
 type machine struct {
 	platform config.Platform
-	get      func(ctx context.Context, path string) (string, error)
+	server   interface {
+		Get(ctx context.Context, path string) (string, error)
+	}
 }
 
-func newMachine(p config.Platform) machine { return machine{p, metadata.GetWithContext} }
-
-// known reports whether the environment promises a metadata server at all.
+// known reports whether the environment should have a metadata server.
 func (m machine) known() bool {
 	return m.platform.CloudRun() || m.platform.ComputeEngine || m.platform.MetadataHost != ""
 }
 
-// describe returns the project and the resource attributes that the metadata server knows. What it does not know is
-// left out. It asks again, with pauses, as long as the server does not answer.
-func (m machine) describe(ctx context.Context) (project string, attrs []attribute.KeyValue) {
-	pause := time.Second
-	for range metadataTries {
-		if project = m.ask(ctx, "project/project-id"); project != "" {
-			break
-		}
-		if !sleep(ctx, pause) {
-			return "", nil
-		}
-		pause *= 2
-	}
-	if project == "" {
-		return "", nil
-	}
-	attrs = []attribute.KeyValue{semconv.CloudProviderGCP, semconv.CloudAccountID(project)}
+// project returns the Google Cloud project. It asks until there is an answer,
+// and returns "" if the server has none or if ctx ends.
+func (m machine) project(ctx context.Context) string {
+	return m.await(ctx, "project/project-id", math.MaxInt)
+}
+
+// describe returns the resource attributes of a machine in that project. Values
+// that the metadata server does not have are left out.
+func (m machine) describe(ctx context.Context, project string) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{semconv.CloudProviderGCP, semconv.CloudAccountID(project)}
 	switch {
 	case m.platform.CloudRun():
-		return project, m.cloudRun(ctx, attrs)
+		return m.cloudRun(ctx, attrs)
 	case m.platform.Kubernetes:
-		return project, m.kubernetesEngine(ctx, attrs)
+		return m.kubernetesEngine(ctx, attrs)
 	}
-	return project, m.computeEngine(ctx, attrs)
+
+	return m.computeEngine(ctx, attrs)
 }
 
-// ask returns one value, "" when there is none. A page of something in between is none.
+// ask returns an optional value, or "" if there is none.
 func (m machine) ask(ctx context.Context, path string) string {
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
-	defer cancel()
-	value, err := m.get(ctx, path)
-	if value = strings.TrimSpace(value); err != nil || !isWord(value) {
-		return ""
-	}
-	return value
+	return m.await(ctx, path, detailTries)
 }
 
-// isWord reports whether a value has the form of those we ask for: ids, names, and paths like that of a zone.
+// await asks for a value until the server answers, at most tries times. It
+// returns "" if there is none.
+func (m machine) await(ctx context.Context, path string, tries int) string {
+	pause := firstMetadataPause
+	for {
+		value, err := m.server.Get(ctx, path)
+		value = strings.TrimSpace(value)
+		switch {
+		case errors.Is(err, metadata.ErrUndefined):
+			return ""
+		case err == nil && isWord(value): // not a page of another server
+			return value
+		}
+
+		if tries--; tries == 0 || !sleep(ctx, pause) {
+			return ""
+		}
+
+		pause = min(2*pause, longestMetadataPause)
+	}
+}
+
+// isWord reports whether a value has the form of an id, a name, or a path such
+// as that of a zone.
 func isWord(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -78,7 +95,8 @@ func isWord(s string) bool {
 			return false
 		}
 	}
-	return len(s) <= 256
+
+	return s != "" && len(s) <= 256
 }
 
 func (m machine) cloudRun(ctx context.Context, attrs []attribute.KeyValue) []attribute.KeyValue {
@@ -87,7 +105,8 @@ func (m machine) cloudRun(ctx context.Context, attrs []attribute.KeyValue) []att
 	return known(attrs, semconv.FaaSInstanceKey, m.ask(ctx, "instance/id"))
 }
 
-func (m machine) computeEngine(ctx context.Context, attrs []attribute.KeyValue) []attribute.KeyValue {
+func (m machine) computeEngine(ctx context.Context,
+	attrs []attribute.KeyValue) []attribute.KeyValue {
 	zone := last(m.ask(ctx, "instance/zone"))
 	attrs = append(attrs, semconv.CloudPlatformGCPComputeEngine)
 	attrs = known(attrs, semconv.CloudAvailabilityZoneKey, zone)
@@ -97,7 +116,8 @@ func (m machine) computeEngine(ctx context.Context, attrs []attribute.KeyValue) 
 	return known(attrs, semconv.HostTypeKey, last(m.ask(ctx, "instance/machine-type")))
 }
 
-func (m machine) kubernetesEngine(ctx context.Context, attrs []attribute.KeyValue) []attribute.KeyValue {
+func (m machine) kubernetesEngine(ctx context.Context,
+	attrs []attribute.KeyValue) []attribute.KeyValue {
 	attrs = append(attrs, semconv.CloudPlatformGCPKubernetesEngine)
 	attrs = known(attrs, semconv.K8SClusterNameKey, m.ask(ctx, "instance/attributes/cluster-name"))
 	attrs = known(attrs, semconv.HostIDKey, m.ask(ctx, "instance/id"))
@@ -105,6 +125,7 @@ func (m machine) kubernetesEngine(ctx context.Context, attrs []attribute.KeyValu
 	if strings.Count(location, "-") == 1 { // a regional cluster
 		return known(attrs, semconv.CloudRegionKey, location)
 	}
+
 	attrs = known(attrs, semconv.CloudAvailabilityZoneKey, location)
 	return known(attrs, semconv.CloudRegionKey, region(location))
 }
@@ -117,8 +138,9 @@ func known(attrs []attribute.KeyValue, key attribute.Key, value string) []attrib
 	return append(attrs, key.String(value))
 }
 
-// last is the last element of a path like "projects/123/regions/europe-west1".
+// last returns the last element of a path such as
+// "projects/123/regions/europe-west1".
 func last(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// region is the region of a zone: "europe-west1" of "europe-west1-b".
+// region returns the region of a zone: "europe-west1" for "europe-west1-b".
 func region(zone string) string { return zone[:max(strings.LastIndexByte(zone, '-'), 0)] }

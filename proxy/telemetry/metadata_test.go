@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/pillion-lb/pillion/config"
+	"github.com/pillion-lb/pillion/discovery/metadata"
 )
 
 var answers = map[string]string{
@@ -27,12 +28,20 @@ var answers = map[string]string{
 	"instance/attributes/cluster-location": "europe-west1-c",
 }
 
-func asked(_ context.Context, path string) (string, error) {
-	if value, ok := answers[path]; ok {
+// answersOf is a metadata server that knows values and nothing else.
+type answersOf map[string]string
+
+func (a answersOf) Get(_ context.Context, path string) (string, error) {
+	if value, ok := a[path]; ok {
 		return value, nil
 	}
-	return "", errors.New("not defined")
+	return "", metadata.ErrUndefined
 }
+
+// serverOf is a metadata server that answers with what a function returns.
+type serverOf func(ctx context.Context, path string) (string, error)
+
+func (f serverOf) Get(ctx context.Context, path string) (string, error) { return f(ctx, path) }
 
 func TestMachine_DescribesEachPlatform(t *testing.T) {
 	t.Parallel()
@@ -46,8 +55,9 @@ func TestMachine_DescribesEachPlatform(t *testing.T) {
 			"cloud.availability_zone=europe-west1-c cloud.region=europe-west1": {
 			ComputeEngine: true, Kubernetes: true},
 	} {
-		project, attrs := machine{platform, asked}.describe(t.Context())
-		if got := text(attrs); got != want || project != "p-1" {
+		m := machine{platform, answersOf(answers)}
+		project := m.project(t.Context())
+		if got := text(m.describe(t.Context(), project)); got != want || project != "p-1" {
 			t.Errorf("project %s, got %s\nwant %s", project, got, want)
 		}
 	}
@@ -63,18 +73,60 @@ func text(attrs []attribute.KeyValue) string {
 
 func TestMachine_APageIsNoAnswer(t *testing.T) {
 	t.Parallel()
-	for _, value := range []string{"<html lang=\"en\">\nsign in", "two words", "caf\u00e9", strings.Repeat("p", 257)} {
-		m := machine{config.Platform{Service: "web"}, func(context.Context, string) (string, error) { return value, nil }}
-		if got := m.ask(t.Context(), "project/project-id"); got != "" {
-			t.Errorf("%q was taken as %q", value, got)
-		}
+	for _, value := range []string{"", "<html lang=\"en\">\nsign in", "two words", "caf\u00e9", strings.Repeat("p", 257)} {
+		synctest.Test(t, func(t *testing.T) {
+			m := machine{config.Platform{Service: "web"}, answersOf{"instance/id": value}}
+			if got := m.ask(t.Context(), "instance/id"); got != "" {
+				t.Errorf("%q was taken as %q", value, got)
+			}
+		})
 	}
+}
+
+func TestMachine_LateServerIsAskedUntilItAnswers(t *testing.T) {
+	t.Parallel()
+	for _, late := range []time.Duration{time.Second, time.Minute, 3 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			begun, questions := time.Now(), 0
+			m := machine{config.Platform{Service: "web"}, serverOf(func(ctx context.Context, path string) (string, error) {
+				if questions++; time.Since(begun) < late {
+					return "", errors.New("connection refused")
+				}
+				return answersOf(answers).Get(ctx, path)
+			})}
+			if got := m.project(t.Context()); got != "p-1" || time.Since(begun) > late+longestMetadataPause {
+				t.Errorf("%v late: got %q after %v", late, got, time.Since(begun))
+			}
+			if most := 8 + int(late/longestMetadataPause); questions > most {
+				t.Errorf("%v late: asked %d times", late, questions)
+			}
+		})
+	}
+}
+
+func TestMachine_OneLostAnswerLeavesNoAttributeOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := map[string]int{}
+		m := machine{config.Platform{Service: "web"}, serverOf(func(ctx context.Context, path string) (string, error) {
+			if asked[path]++; asked[path] == 1 {
+				return "", errors.New("status 503")
+			}
+			return answersOf(answers).Get(ctx, path)
+		})}
+		attrs := text(m.describe(t.Context(), "p-1"))
+		for _, want := range []string{"cloud.region=europe-west1", "faas.instance=i-7"} {
+			if !strings.Contains(attrs, want) {
+				t.Errorf("%s is left out of %s", want, attrs)
+			}
+		}
+	})
 }
 
 func TestMachine_IsAskedOnlyWhereThereMayBeAnAnswer(t *testing.T) {
 	t.Parallel()
 	for _, p := range []config.Platform{{}, {Kubernetes: true}, {Kubernetes: true, Service: "web"}} {
-		if newMachine(p).known() {
+		if (machine{platform: p}).known() {
 			t.Errorf("%+v is asked", p)
 		}
 	}
@@ -84,18 +136,16 @@ func TestMachine_ServerThatDropsPacketsDelaysTheFirstExportByAMomentOnly(t *test
 	t.Parallel()
 	e := &fakeExporter{}
 	bubble(t, e, testLimits, func(t *testing.T, tracing *Tracing, _ func()) {
-		m := machine{config.Platform{Service: "web"}, func(ctx context.Context, _ string) (string, error) {
+		m := machine{config.Platform{Service: "web"}, serverOf(func(ctx context.Context, _ string) (string, error) {
 			<-ctx.Done()
 			return "", ctx.Err()
-		}}
+		})}
 		late := newLateResource(tracing.processor.delivery.resource.base, true)
 		tracing.processor.delivery.resource = late
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
+		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
-			_, attrs := m.describe(ctx)
-			late.complete(attrs)
+			m.project(ctx)
 			close(ended)
 		}()
 		for i, wait := range []time.Duration{resourceWait, idleGap} {
@@ -106,18 +156,15 @@ func TestMachine_ServerThatDropsPacketsDelaysTheFirstExportByAMomentOnly(t *test
 				t.Errorf("%d spans delivered after %v, want %d", n, wait, i+1)
 			}
 		}
+		cancel()
 		<-ended
-		if ctx.Err() != nil {
-			t.Error("the questions never end")
-		}
 	})
 }
 
-// TestSetup_CloudRunsResourceIsCompletedFromMetadata asks a metadata server over HTTP, which only the process
-// environment can name.
 func TestSetup_CloudRunsResourceIsCompletedFromMetadata(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		value, err := asked(r.Context(), strings.TrimPrefix(r.URL.Path, "/computeMetadata/v1/"))
+		value, err := answersOf(answers).Get(r.Context(), strings.TrimPrefix(r.URL.Path, "/computeMetadata/v1/"))
 		if err != nil || r.Header.Get("Metadata-Flavor") != "Google" {
 			http.NotFound(w, r)
 			return
@@ -127,14 +174,12 @@ func TestSetup_CloudRunsResourceIsCompletedFromMetadata(t *testing.T) {
 	}))
 	defer server.Close()
 	c := newCollector(t)
-	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(server.URL, "http://"))
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.server.URL)
-	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "cloud.region=mars")
-	cfg := tracesConfig("", "http/protobuf")
-	cfg.Platform = config.Platform{Service: "web", Revision: "web-00001"}
+	cfg := loaded(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.server.URL, "OTEL_METRICS_EXPORTER=none",
+		"OTEL_RESOURCE_ATTRIBUTES=cloud.region=mars",
+		"K_SERVICE=web", "K_REVISION=web-00001", "GCE_METADATA_HOST="+strings.TrimPrefix(server.URL, "http://"))
 	log := NewLogger(io.Discard, cfg)
 	tel := running(t, cfg, Options{Log: log})
-	exchange(tel.Tracing(), remote(true), traceID)
+	oneRetry(tel.Tracing(), remote(true), traceID)
 	c.await(t, 3)
 	got := map[string]string{}
 	for _, a := range c.resources[0].Attributes {

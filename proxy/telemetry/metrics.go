@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	promclient "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/exporters/prometheus"
-	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -21,33 +19,39 @@ import (
 	"github.com/pillion-lb/pillion/config"
 )
 
-// metrics collects what instruments record, and exports it or shows it as text.
+// metrics collects the values of all instruments, and exports them or shows
+// them as text.
 type metrics struct {
 	provider *sdkmetric.MeterProvider
 	meter    metric.Meter
-	handler  http.Handler // nil: no text
+	handler  http.Handler // nil if there is no text
 }
 
-// newMetrics returns nil when nobody would ever see a metric.
+// newMetrics makes the metrics. It returns nil if they are neither exported nor
+// readable.
 func newMetrics(
-	ctx context.Context, cfg *config.Config, res *lateResource, h *health, version string, stdout io.Writer,
+	ctx context.Context, cfg *config.Config, res *lateResource, h *health, version string,
+	stdout io.Writer,
 ) (*metrics, error) {
 	if !metricsWanted(cfg) {
 		return nil, nil
 	}
-	m := &metrics{}
+	m, to := &metrics{}, &receiver{Receiver: cfg.Telemetry.MetricsReceiver}
 	options := []sdkmetric.Option{sdkmetric.WithResource(res.base)}
-	if cfg.Telemetry.Metrics() && cfg.Telemetry.MetricsExporter != "prometheus" {
-		exporter, err := newMetricExporter(ctx, cfg.Telemetry, stdout)
+	if cfg.Telemetry.Metrics() && cfg.Telemetry.MetricsExporter != config.ExportPrometheus {
+		exporter, err := newMetricExporter(ctx, cfg.Telemetry, to, stdout)
 		if err != nil {
 			return nil, fmt.Errorf("make metric exporter: %w", err)
 		}
-		reader := sdkmetric.NewPeriodicReader(&metricExporter{exporter, res, h})
+		reader := sdkmetric.NewPeriodicReader(&metricExporter{exporter, res, h, &to.failure},
+			sdkmetric.WithInterval(time.Duration(cfg.Telemetry.MetricInterval)*time.Millisecond),
+			sdkmetric.WithTimeout(time.Duration(cfg.Telemetry.MetricTimeout)*time.Millisecond))
 		options = append(options, sdkmetric.WithReader(reader))
 	}
-	if cfg.Telemetry.MetricsExporter == "prometheus" || cfg.Process.StatusToken != nil {
+	if cfg.Telemetry.MetricsExporter == config.ExportPrometheus || cfg.Process.StatusToken != nil {
 		registry := promclient.NewRegistry()
-		reader, err := prometheus.New(prometheus.WithRegisterer(registry), prometheus.WithoutScopeInfo())
+		reader, err := prometheus.New(prometheus.WithRegisterer(registry),
+			prometheus.WithoutScopeInfo())
 		if err != nil {
 			return nil, fmt.Errorf("make prometheus exporter: %w", err)
 		}
@@ -55,41 +59,27 @@ func newMetrics(
 		m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	}
 	m.provider = sdkmetric.NewMeterProvider(options...)
-	m.meter = m.provider.Meter(scopeName, metric.WithInstrumentationVersion(version), metric.WithSchemaURL(semconv.SchemaURL))
+	m.meter = m.provider.Meter(scopeName, metric.WithInstrumentationVersion(version),
+		metric.WithSchemaURL(semconv.SchemaURL))
 	return m, nil
 }
 
-// metricsWanted reports whether metrics are exported, or can be read by who has the token of the status path.
+// metricsWanted reports whether metrics are exported, or can be read with the
+// token of the status path.
 func metricsWanted(cfg *config.Config) bool {
 	t := cfg.Telemetry
-	return t.Metrics() || cfg.Process.StatusToken != nil && !t.Disabled && t.MetricsExporter != "none"
+	return t.Metrics() || cfg.Process.StatusToken != nil && !t.Disabled &&
+		t.MetricsExporter != config.ExportNone
 }
 
-// newMetricExporter is newSpanExporter for metrics.
-func newMetricExporter(ctx context.Context, t config.Telemetry, stdout io.Writer) (sdkmetric.Exporter, error) {
-	if t.MetricsExporter == "console" {
-		return stdoutmetric.New(stdoutmetric.WithWriter(stdout))
-	}
-	if t.MetricsProtocol == "grpc" {
-		var options []otlpmetricgrpc.Option
-		if !t.MetricsEndpoint {
-			options = append(options, otlpmetricgrpc.WithInsecure())
-		}
-		return otlpmetricgrpc.New(ctx, options...)
-	}
-	var options []otlpmetrichttp.Option
-	if !t.MetricsEndpoint {
-		options = append(options, otlpmetrichttp.WithInsecure())
-	}
-	return otlpmetrichttp.New(ctx, options...)
-}
-
-// metricExporter completes the resource, tries again when a connection broke, and says in the log when it stops and
-// begins to work. Errors end here: metrics are sums, the next export says it all.
+// metricExporter completes the resource, tries again if a connection broke, and
+// logs when exports begin to fail and to work again. It returns no errors:
+// metrics are sums, so the next export includes what one has lost.
 type metricExporter struct {
 	sdkmetric.Exporter
 	resource *lateResource
 	health   *health
+	failure  *lastFailure
 }
 
 // Export delivers one collection.
@@ -98,31 +88,39 @@ func (e *metricExporter) Export(ctx context.Context, rm *metricdata.ResourceMetr
 		defer func(base *resource.Resource) { rm.Resource = base }(rm.Resource)
 		rm.Resource = full
 	}
+
 	err := e.Exporter.Export(ctx, rm)
 	if err != nil && connectionFailed(err) && ctx.Err() == nil {
 		err = e.Exporter.Export(ctx, rm)
 	}
+
 	if err != nil {
-		e.health.failing(err)
+		e.health.failing(e.failure.explain(err))
 		return nil
 	}
+
 	e.health.working(0)
 	return nil
 }
 
-// observe adds the counts of what telemetry itself lost. A nil function is left out.
+// observe adds the counts of spans and lines that telemetry itself has lost. A
+// nil function is left out.
 func (m *metrics) observe(spans, lines func() int64) error {
 	for _, c := range []struct {
 		name, unit, about string
 		count             func() int64
 	}{
-		{"lb.telemetry.spans.dropped", "{span}", "Ended spans that were not delivered to a collector.", spans},
-		{"lb.log.lines.dropped", "{line}", "Log lines that were dropped because the output was blocked.", lines},
+		{"lb.telemetry.spans.dropped", "{span}",
+			"Ended spans that were not delivered to a collector.", spans},
+		{"lb.log.lines.dropped", "{line}", "Log lines that were dropped because the output was blocked.",
+			lines},
 	} {
 		if c.count == nil {
 			continue
 		}
-		_, err := m.meter.Int64ObservableCounter(c.name, metric.WithUnit(c.unit), metric.WithDescription(c.about),
+
+		_, err := m.meter.Int64ObservableCounter(c.name, metric.WithUnit(c.unit),
+			metric.WithDescription(c.about),
 			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 				o.Observe(c.count())
 				return nil
@@ -131,5 +129,6 @@ func (m *metrics) observe(spans, lines func() int64) error {
 			return fmt.Errorf("make counter %s: %w", c.name, err)
 		}
 	}
+
 	return nil
 }

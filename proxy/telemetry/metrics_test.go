@@ -65,8 +65,9 @@ func TestMetrics_AreOffWithoutReaders(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]*config.Config{
 		"disabled": withToken(config.Telemetry{Disabled: true, MetricsExporter: "prometheus"}),
-		"none":     withToken(config.Telemetry{MetricsExporter: "none", MetricsEndpoint: true}),
-		"traces":   tracesConfig("console", ""),
+		"none": withToken(config.Telemetry{MetricsExporter: "none",
+			MetricsReceiver: config.Receiver{Endpoint: "http://localhost:1"}}),
+		"traces": tracesConfig("console"),
 	} {
 		if tel := running(t, cfg, Options{}); tel.Meter() != nil || tel.MetricsHandler() != nil {
 			t.Errorf("%s: there are metrics", name)
@@ -90,10 +91,8 @@ func TestMetrics_ArriveByHTTPAtTheEnd(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
-	tel := running(t, &config.Config{Telemetry: config.Telemetry{
-		TracesExporter: "none", MetricsExporter: "otlp", MetricsEndpoint: true, MetricsProtocol: "http/protobuf",
-	}}, Options{Log: NewLogger(io.Discard, &config.Config{})})
+	tel := running(t, loaded(t, "OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT="+server.URL),
+		Options{Log: NewLogger(io.Discard, &config.Config{})})
 	if tel.Tracing() != nil {
 		t.Error("there is tracing")
 	}
@@ -124,7 +123,8 @@ func TestMetrics_FailureIsSaidOncePerChangeAndTheResourceIsCompleted(t *testing.
 	var said lockedBuffer
 	inner := &fakeMetricExporter{err: errors.New("refused")}
 	late := newLateResource(resource.Empty(), true)
-	e := &metricExporter{inner, late, &health{logger: slog.New(slog.NewTextHandler(&said, nil)), what: "metrics"}}
+	e := &metricExporter{inner, late, &health{logger: slog.New(slog.NewTextHandler(&said, nil)), what: "metrics"},
+		&lastFailure{}}
 	base := resource.Empty()
 	rm := &metricdata.ResourceMetrics{Resource: base}
 	for _, err := range []error{nil, errors.New("refused"), errors.New("refused"), nil, nil} {

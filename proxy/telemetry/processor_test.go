@@ -63,6 +63,7 @@ func tracingTo(e sdktrace.SpanExporter, l limits) *Tracing {
 	p := newProcessor(l, &delivery{
 		exporter: e,
 		resource: newLateResource(resource.Empty(), false),
+		failure:  &lastFailure{},
 		health:   &health{logger: slog.New(slog.DiscardHandler)},
 	})
 	return newTracing(sampler{root: always}, p, resource.Empty(), "")
@@ -123,17 +124,18 @@ func TestProcessor_SpansLeaveWithTheLastRequestInFlight(t *testing.T) {
 func TestProcessor_OneClientWithoutPausesDoesNotCauseAnExportPerRequest(t *testing.T) {
 	t.Parallel()
 	e := &fakeExporter{}
-	bubble(t, e, limits{queue: 2048, batch: 512, delay: longestWait, timeout: time.Second}, func(t *testing.T, tracing *Tracing, _ func()) {
-		for range 200 {
-			request(tracing)
-			time.Sleep(100 * time.Microsecond)
-		}
-		time.Sleep(idleGap)
-		synctest.Wait()
-		if n := e.delivered(); n != 200 || len(e.batches) > 6 {
-			t.Errorf("%d spans in %d exports", n, len(e.batches))
-		}
-	})
+	bubble(t, e, limits{queue: 2048, batch: 512, delay: longestWait, timeout: time.Second},
+		func(t *testing.T, tracing *Tracing, _ func()) {
+			for range 200 {
+				request(tracing)
+				time.Sleep(100 * time.Microsecond)
+			}
+			time.Sleep(idleGap)
+			synctest.Wait()
+			if n := e.delivered(); n != 200 || len(e.batches) > 6 {
+				t.Errorf("%d spans in %d exports", n, len(e.batches))
+			}
+		})
 }
 
 func TestProcessor_SpansOfALongRequestLeaveAfterTheLongestWait(t *testing.T) {

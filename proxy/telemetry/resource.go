@@ -14,16 +14,20 @@ import (
 	"github.com/pillion-lb/pillion/config"
 )
 
-// resourceWait is how long the first export waits for what metadata has to say about us.
+// resourceWait is how long the first export waits for the answers of the
+// metadata server.
 const resourceWait = time.Second
 
-// newResource is what the environment alone says about us. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME, which the
-// SDK reads, win over all else.
-func newResource(ctx context.Context, cfg *config.Config, version string) (*resource.Resource, error) {
+// newResource makes the resource from the environment, without the metadata
+// server. OTEL_RESOURCE_ATTRIBUTES takes precedence over the platform's values,
+// and OTEL_SERVICE_NAME over its service.name.
+func newResource(ctx context.Context, cfg *config.Config, version string) (*resource.Resource,
+	error) {
 	name := cfg.Platform.Service
 	if name == "" {
 		name = "pillion"
 	}
+
 	attrs := append(platformAttributes(cfg.Platform),
 		semconv.ServiceName(name),
 		semconv.ServiceInstanceID(uuid.NewString()),
@@ -31,74 +35,93 @@ func newResource(ctx context.Context, cfg *config.Config, version string) (*reso
 	if version != "" {
 		attrs = append(attrs, semconv.ServiceVersion(version))
 	}
-	return resource.New(ctx,
-		resource.WithTelemetrySDK(),
-		resource.WithAttributes(attrs...),
-		resource.WithFromEnv(),
-	)
+
+	for key, value := range cfg.Telemetry.Attributes {
+		attrs = append(attrs, attribute.String(key, value))
+	}
+
+	if cfg.Telemetry.ServiceName != "" {
+		attrs = append(attrs, semconv.ServiceName(cfg.Telemetry.ServiceName))
+	}
+
+	return resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(attrs...))
 }
 
-// platformAttributes are those that need no question to anybody.
+// platformAttributes returns the attributes that don't need the metadata
+// server.
 func platformAttributes(p config.Platform) []attribute.KeyValue {
 	var attrs []attribute.KeyValue
 	if p.CloudRun() {
-		attrs = append(attrs, semconv.CloudProviderGCP, semconv.CloudPlatformGCPCloudRun, semconv.FaaSName(p.Service))
+		attrs = append(attrs, semconv.CloudProviderGCP, semconv.CloudPlatformGCPCloudRun,
+			semconv.FaaSName(p.Service))
 		if p.Revision != "" {
 			attrs = append(attrs, semconv.FaaSVersion(p.Revision))
 		}
+
 		if p.ProjectID != "" {
 			attrs = append(attrs, semconv.CloudAccountID(p.ProjectID))
 		}
 	}
+
 	if p.Kubernetes {
 		attrs = append(attrs, podAttributes()...)
 	}
+
 	return attrs
 }
 
-// podAttributes are what Kubernetes lets every container know: its pod's name is the host name, its namespace is mounted
-// with the service account.
+// podAttributes returns the values that Kubernetes gives every container: the
+// host name is the pod's name, and the namespace is mounted with the service
+// account.
 func podAttributes() []attribute.KeyValue {
 	var attrs []attribute.KeyValue
 	if pod, err := os.Hostname(); err == nil {
 		attrs = append(attrs, semconv.K8SPodName(pod))
 	}
+
 	namespace, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 	if err != nil {
 		return attrs
 	}
+
 	return known(attrs, semconv.K8SNamespaceNameKey, strings.TrimSpace(string(namespace)))
 }
 
-// lateResource is a resource that is completed after the start, since nothing may delay the start. Spans
-// and metrics are recorded with what is known at the start, and exporters replace it.
+// lateResource is a resource that is completed after the start, because the
+// metadata server must not delay the start. Spans and metrics are recorded with
+// the resource of the start, and exporters replace it.
 type lateResource struct {
 	base    *resource.Resource
-	waiting bool // metadata is asked
-	waited  bool // of the one who awaits
+	waiting bool // the metadata server is asked
+	waited  bool // the first call of await has returned
 	ready   chan struct{}
 	full    *resource.Resource // written before ready is closed
 }
 
-// newLateResource is base until it is completed, which happens only when waiting.
+// newLateResource makes a lateResource that is base until it is completed. Only
+// with waiting will it be completed.
 func newLateResource(base *resource.Resource, waiting bool) *lateResource {
 	return &lateResource{base: base, waiting: waiting, ready: make(chan struct{})}
 }
 
-// complete adds attributes, without replacing any, and ends the waiting. It is called at most once.
+// complete adds attributes, without replacing any, and ends the waiting. It is
+// called at most once.
 func (l *lateResource) complete(attrs []attribute.KeyValue) {
-	if full, err := resource.Merge(resource.NewSchemaless(attrs...), l.base); err == nil && len(attrs) > 0 {
+	if full, err := resource.Merge(resource.NewSchemaless(attrs...), l.base); err == nil &&
+		len(attrs) > 0 {
 		l.full = full
 	}
+
 	close(l.ready)
 }
 
-// await returns the full resource, or nil for the one that spans and metrics have. The first call waits for a moment, later
-// ones never do. One goroutine at a time may call it.
+// await returns the full resource, or nil if it is not known yet. Only the
+// first call waits, for a moment. One goroutine at a time may call it.
 func (l *lateResource) await(ctx context.Context) *resource.Resource {
 	if !l.waiting {
 		return nil
 	}
+
 	if !l.waited {
 		l.waited = true
 		select {
@@ -107,6 +130,7 @@ func (l *lateResource) await(ctx context.Context) *resource.Resource {
 		case <-time.After(resourceWait):
 		}
 	}
+
 	return l.now()
 }
 

@@ -54,7 +54,8 @@ func TestSampler_EqualsTheSDKs(t *testing.T) {
 	}
 }
 
-// compareSampler asks the SDK's own sampler, which the SDK makes from the environment, and ours.
+// compareSampler asks the SDK's own sampler, which the SDK makes from the
+// environment, and ours.
 func compareSampler(t *testing.T, name, arg string) {
 	t.Setenv("OTEL_TRACES_SAMPLER", name)
 	t.Setenv("OTEL_TRACES_SAMPLER_ARG", arg)
@@ -64,7 +65,8 @@ func compareSampler(t *testing.T, name, arg string) {
 	if arg != "" {
 		share, _ = strconv.ParseFloat(arg, 64)
 	}
-	ours := newSampler(&config.Config{Telemetry: config.Telemetry{Sampler: name, SamplerArg: share, PlatformUnsampled: -1}})
+	ours := newSampler(&config.Config{Telemetry: config.Telemetry{Sampler: config.Sampler(name), SamplerArg: share,
+		PlatformUnsampled: -1}})
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		id := randomID(r)
@@ -82,7 +84,7 @@ func cloudRun(role config.Role, sampler string, share float64) *config.Config {
 	return &config.Config{
 		Process:   config.Process{Role: role},
 		Platform:  config.Platform{Service: "web"},
-		Telemetry: config.Telemetry{Sampler: sampler, SamplerArg: 1, PlatformUnsampled: share},
+		Telemetry: config.Telemetry{Sampler: config.Sampler(sampler), SamplerArg: 1, PlatformUnsampled: share},
 	}
 }
 

@@ -11,8 +11,9 @@ import (
 // sdkErrorGap is the least time between two lines about errors inside the SDK.
 const sdkErrorGap = 10 * time.Second
 
-// sdkErrors is where OpenTelemetry's global error handler and logger end: our log, a different error at most every
-// sdkErrorGap, the same one only after something else. Safe for concurrent use.
+// sdkErrors writes the errors of OpenTelemetry's global error handler and
+// logger to Pillion's log: at most one every sdkErrorGap, and never the same
+// one twice in a row. Safe for concurrent use.
 type sdkErrors struct {
 	logger *slog.Logger
 
@@ -33,15 +34,18 @@ func (e *sdkErrors) report(text string) {
 		e.skipped++
 		return
 	}
+
 	args := []any{"error", text}
 	if e.skipped > 0 {
 		args = append(args, "not_said", e.skipped)
 	}
+
 	e.last, e.at, e.skipped = text, now, 0
 	e.logger.Warn("telemetry reports an error", args...)
 }
 
-// sdkSink makes sdkErrors the sink of the SDK's internal logger: errors and warnings pass, the rest does not.
+// sdkSink makes sdkErrors the sink of the SDK's internal logger. Only errors
+// and warnings pass.
 type sdkSink struct{ errors *sdkErrors }
 
 // Init does nothing.
@@ -58,10 +62,11 @@ func (s sdkSink) Error(err error, message string, _ ...any) {
 	if err != nil {
 		message += ": " + err.Error()
 	}
+
 	s.errors.report(message)
 }
 
-// WithValues drops the values; the message says enough.
+// WithValues drops the values, because the message is enough.
 func (s sdkSink) WithValues(...any) logr.LogSink { return s }
 
 // WithName drops the name.

@@ -37,12 +37,14 @@ func TestSDKErrors_LoggerPassesWarningsAndErrorsOnly(t *testing.T) {
 		log := logr.New(sdkSink{&sdkErrors{logger: slog.New(slog.NewTextHandler(&said, nil))}})
 		for _, say := range []func(){
 			func() { log.V(8).Info("debug") }, func() { log.V(4).Info("info") },
-			func() { log.V(1).Info("warning", "k", 1) }, func() { log.WithName("n").WithValues("k", 1).Error(errors.New("e"), "error") },
+			func() { log.V(1).Info("warning", "k", 1) },
+			func() { log.WithName("n").WithValues("k", 1).Error(errors.New("e"), "error") },
 		} {
 			say()
 			time.Sleep(sdkErrorGap)
 		}
-		if got := said.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "warning") || !strings.Contains(got, `"error: e"`) {
+		if got := said.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "warning") ||
+			!strings.Contains(got, `"error: e"`) {
 			t.Errorf("said:\n%s", got)
 		}
 	})

@@ -14,8 +14,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// story tells a span all that can be told, with more of everything than small limits allow.
-func story(s trace.Span) {
+// fill calls every method of a span, with more attributes and events than small
+// limits allow.
+func fill(s trace.Span) {
 	at := time.Unix(7, 0)
 	s.SetAttributes(attribute.String("a", "1"), attribute.Int("b", 2), attribute.KeyValue{}, attribute.String("a", "3"))
 	s.SetAttributes(attribute.String("long", strings.Repeat("ü", 9)+"\xff"+strings.Repeat("x", 9)))
@@ -37,7 +38,7 @@ func story(s trace.Span) {
 	s.End()
 }
 
-// facts are what a span says of itself, but for its random id.
+// facts returns all that a span records except its random id.
 func facts(s sdktrace.ReadOnlySpan) string {
 	return fmt.Sprint(s.Name(), s.SpanContext().TraceID(), s.SpanContext().TraceFlags(), s.SpanContext().TraceState(),
 		s.SpanContext().IsRemote(), s.Parent(), s.SpanKind(), s.StartTime(), s.EndTime(), s.Attributes(), s.Events(),
@@ -66,13 +67,13 @@ func TestSpan_SaysWhatTheSDKsSays(t *testing.T) {
 			ctx := trace.ContextWithRemoteSpanContext(t.Context(), parent)
 			ctx, s := sdk.Start(ctx, "GET", serverKind, trace.WithTimestamp(start), trace.WithAttributes(attributes...))
 			_, child := sdk.Start(ctx, "child", trace.WithTimestamp(start))
-			story(s)
-			story(child)
+			fill(s)
+			fill(child)
 			tracing := tracingTo(&ours, testLimits)
 			ctx, s = tracing.Start(parent, trace.TraceID{}, "GET", start, attributes...)
 			_, child = tracing.Tracer().Start(ctx, "child", trace.WithTimestamp(start))
-			story(s)
-			story(child)
+			fill(s)
+			fill(child)
 			flush(t, tracing)
 			if got, want := facts(ours[0]), facts(theirs[0]); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
@@ -93,7 +94,8 @@ func TestSpan_StartClientIsTracersStart(t *testing.T) {
 	start := time.Now()
 	ctx, server := tracing.Start(trace.SpanContext{}, traceID, "GET", start)
 	client := tracing.StartClient(server, "GET", start, attributes...)
-	_, same := tracing.Tracer().Start(ctx, "GET", clientKind, trace.WithTimestamp(start), trace.WithAttributes(attributes...))
+	_, same := tracing.Tracer().Start(ctx, "GET", clientKind, trace.WithTimestamp(start),
+		trace.WithAttributes(attributes...))
 	for _, s := range []trace.Span{client, same, server} {
 		if !s.IsRecording() {
 			t.Error("a span does not record before its end")
@@ -115,7 +117,8 @@ func TestSpan_RootsOfTheTracerGetIdsOfTheirOwn(t *testing.T) {
 	ctx, server := tracing.Start(trace.SpanContext{}, traceID, "GET", time.Now())
 	_, below := server.TracerProvider().Tracer("").Start(ctx, "below")
 	_, root := tracing.Tracer().Start(ctx, "root", trace.WithNewRoot())
-	if below.SpanContext().TraceID() != traceID || root.SpanContext().TraceID() == traceID || !root.SpanContext().IsValid() {
+	if below.SpanContext().TraceID() != traceID || root.SpanContext().TraceID() == traceID ||
+		!root.SpanContext().IsValid() {
 		t.Errorf("below %v, root %v", below.SpanContext(), root.SpanContext())
 	}
 }
@@ -127,7 +130,7 @@ func TestSpan_EndsOnceWhoeverTellsItWhat(t *testing.T) {
 	_, s := tracing.Start(trace.SpanContext{}, traceID, "GET", time.Now())
 	var group sync.WaitGroup
 	for range 8 {
-		group.Go(func() { story(s) })
+		group.Go(func() { fill(s) })
 	}
 	group.Wait()
 	flush(t, tracing)

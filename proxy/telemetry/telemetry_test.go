@@ -15,11 +15,21 @@ import (
 	"github.com/pillion-lb/pillion/config"
 )
 
-func tracesConfig(exporter, protocol string) *config.Config {
+func tracesConfig(exporter string) *config.Config {
 	return &config.Config{
 		Process:   config.Process{Role: config.Ingress},
-		Telemetry: config.Telemetry{TracesExporter: exporter, TracesProtocol: protocol, TracesEndpoint: true, PlatformUnsampled: -1},
+		Telemetry: config.Telemetry{TracesExporter: config.Exporter(exporter), PlatformUnsampled: -1},
 	}
+}
+
+// loaded is what a process with this environment is configured with.
+func loaded(t *testing.T, pairs ...string) *config.Config {
+	t.Helper()
+	cfg, problems := config.Load(append([]string{"LB_BACKENDS=:9000"}, pairs...))
+	if problems = append(problems, cfg.Telemetry.Warnings...); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return cfg
 }
 
 // running sets up telemetry and runs it until the test ends.
@@ -47,8 +57,8 @@ func remote(sampled bool) trace.SpanContext {
 	})
 }
 
-// exchange records what a request with one retry records.
-func exchange(tracing *Tracing, parent trace.SpanContext, id trace.TraceID) {
+// oneRetry records what a request with one retry records.
+func oneRetry(tracing *Tracing, parent trace.SpanContext, id trace.TraceID) {
 	tracing.RequestStarted()
 	ctx, server := tracing.Start(parent, id, "GET", time.Now(), attribute.String("http.request.method", "GET"))
 	for range 2 {
@@ -99,11 +109,11 @@ func TestSetup_NothingConfiguredCostsNothing(t *testing.T) {
 }
 
 func TestSetup_SpansArriveByHTTPWithTheEnvironmentsResource(t *testing.T) {
+	t.Parallel()
 	c := newCollector(t)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.server.URL)
-	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.version=9")
-	tel := running(t, tracesConfig("", "http/protobuf"), Options{Version: "1.2.3"})
-	exchange(tel.Tracing(), remote(true), trace.TraceID{})
+	tel := running(t, loaded(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.server.URL,
+		"OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test,service.version=9"), Options{Version: "1.2.3"})
+	oneRetry(tel.Tracing(), remote(true), trace.TraceID{})
 	checkTree(t, c.await(t, 3), traceID, parentID)
 	got := map[string]string{}
 	for _, a := range c.resources[0].Attributes {
@@ -116,11 +126,12 @@ func TestSetup_SpansArriveByHTTPWithTheEnvironmentsResource(t *testing.T) {
 }
 
 func TestSetup_SpansArriveByGRPC(t *testing.T) {
+	t.Parallel()
 	c := newCollector(t)
-	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"+c.listenGRPC(t))
-	tel := running(t, tracesConfig("otlp", "grpc"), Options{})
+	tel := running(t, loaded(t, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://"+c.listenGRPC(t),
+		"OTEL_EXPORTER_OTLP_PROTOCOL=grpc"), Options{})
 	root := trace.TraceID{9, 9}
-	exchange(tel.Tracing(), trace.SpanContext{}, root)
+	oneRetry(tel.Tracing(), trace.SpanContext{}, root)
 	checkTree(t, c.await(t, 3), root, trace.SpanID{})
 	if err := tel.Shutdown(t.Context()); err != nil {
 		t.Error(err)
@@ -130,11 +141,11 @@ func TestSetup_SpansArriveByGRPC(t *testing.T) {
 func TestConsole_OneReadableLinePerSpan(t *testing.T) {
 	t.Parallel()
 	lines := make(chan string, 3)
-	tel := running(t, tracesConfig("console", ""), Options{Stdout: writerFunc(func(p []byte) (int, error) {
+	tel := running(t, tracesConfig("console"), Options{Stdout: writerFunc(func(p []byte) (int, error) {
 		lines <- string(p)
 		return len(p), nil
 	})})
-	exchange(tel.Tracing(), remote(true), trace.TraceID{})
+	oneRetry(tel.Tracing(), remote(true), trace.TraceID{})
 	for _, kind := range []string{" CLIENT ", " CLIENT ", " SERVER "} {
 		line := <-lines
 		if !strings.HasPrefix(line, "span ") || !strings.Contains(line, kind) || strings.Count(line, "\n") != 1 ||

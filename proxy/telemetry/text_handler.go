@@ -6,31 +6,37 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+
+	"github.com/pillion-lb/pillion/proxy/terminal"
 )
 
-// textHandler writes records for a person: time of day, level, message, then the attributes as key=value. The
-// attributes are slog's own work, which also knows about groups; only the head of the line is ours.
+// textHandler writes records as text: time of day, level, message, then the
+// attributes as key=value. slog formats the attributes, with groups; only the
+// head of the line is written here.
 type textHandler struct {
 	slog.Handler
 	line *textLine
 }
 
-// textLine joins a head and the attributes that follow it to one line. All handlers of one log share it.
+// textLine joins a head and its attributes to one line. All handlers of one log
+// share it.
 type textLine struct {
-	mu  sync.Mutex
-	w   io.Writer
-	buf bytes.Buffer
+	mu     sync.Mutex
+	w      io.Writer
+	screen *terminal.Screen // nil: none
+	buf    bytes.Buffer
 }
 
-func newTextHandler(w io.Writer, level slog.Level) textHandler {
-	line := &textLine{w: w}
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: withoutHead}
+func newTextHandler(w io.Writer, level slog.Level, screen *terminal.Screen) textHandler {
+	line := &textLine{w: w, screen: screen}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: bounded(withoutHead)}
 	return textHandler{slog.NewTextHandler(&line.buf, options), line}
 }
 
-// withoutHead takes out what the head of the line says already.
+// withoutHead removes the attributes that the head of the line has already.
 func withoutHead(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+	if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey ||
+		a.Key == slog.MessageKey) {
 		return slog.Attr{}
 	}
 	return a
@@ -42,18 +48,38 @@ func (h textHandler) Handle(ctx context.Context, r slog.Record) error {
 	defer h.line.mu.Unlock()
 	buf := &h.line.buf
 	buf.Reset()
-	head := r.Time.Local().AppendFormat(buf.AvailableBuffer(), clock)
+	screen := h.line.screen
+	head := r.Time.Local().AppendFormat(buf.AvailableBuffer(), clockOf(screen))
 	head = append(head, ' ')
-	head = append(head, (r.Level.String() + "     ")[:max(5, len(r.Level.String()))]...)
+	level := r.Level.String()
+	head = screen.Append(head, colourOf(r.Level), (level + "     ")[:max(5, len(level))])
 	head = append(head, ' ')
-	head = append(appendPlain(head, r.Message), ' ')
+	head = append(appendPlain(head, r.Message, longestAttr), ' ')
 	buf.Write(head)
 	if err := h.Handler.Handle(ctx, r); err != nil {
 		return err
 	}
+
 	line := bytes.TrimRight(buf.Bytes(), " \n")
+	if screen != nil {
+		line = []byte(terminal.Fold(string(line), screen.Width(), screenIndent))
+	}
 	_, err := h.line.w.Write(append(line, '\n'))
 	return err
+}
+
+// colourOf returns the colour of a level.
+func colourOf(level slog.Level) terminal.Colour {
+	switch {
+	case level >= slog.LevelError:
+		return terminal.Red
+	case level >= slog.LevelWarn:
+		return terminal.Yellow
+	case level >= slog.LevelInfo:
+		return terminal.Plain
+	}
+
+	return terminal.Faint
 }
 
 // WithAttrs keeps the head.

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cores says where things run: the proxy under test alone on one core, the
-// load and the backends on another.
+// cores are the two cores of a run: one for the proxy under test alone, and one
+// for the load and the backends.
 type cores struct {
 	Load, Proxy int
 }
@@ -25,24 +25,29 @@ func pickCores() (cores, error) {
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		return cores{}, err
 	}
+
 	var usable []int
 	for i := range len(set) * 64 {
 		if set.IsSet(i) {
 			usable = append(usable, i)
 		}
 	}
+
 	if len(usable) == 0 {
 		return cores{}, fmt.Errorf("no usable core")
 	}
+
 	return cores{Load: usable[0], Proxy: usable[len(usable)-1]}, nil
 }
 
-// pinSelf moves every thread of this process to one core; new threads inherit it.
+// pinSelf moves every thread of this process to one core; new threads inherit
+// it.
 func pinSelf(core int) error {
 	tasks, err := filepath.Glob("/proc/self/task/*")
 	if err != nil {
 		return err
 	}
+
 	for _, t := range tasks {
 		tid, err := strconv.Atoi(filepath.Base(t))
 		if err != nil {
@@ -52,6 +57,7 @@ func pinSelf(core int) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -69,10 +75,12 @@ func startOn(cmd *exec.Cmd, core, home int) error {
 	if err := pinThread(0, core); err != nil {
 		return err
 	}
+
 	startErr := cmd.Start()
 	if err := pinThread(0, home); err != nil {
 		return err
 	}
+
 	return startErr
 }
 
@@ -83,10 +91,12 @@ func raiseFileLimit() error {
 	if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: enough, Max: enough}) == nil {
 		return nil
 	}
+
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		return err
 	}
+
 	lim.Cur = lim.Max
 	return os.NewSyscallError("setrlimit", unix.Setrlimit(unix.RLIMIT_NOFILE, &lim))
 }

@@ -16,6 +16,7 @@ func serveTLS(listeners []*net.TCPListener, certFile, keyFile string) error {
 	if err != nil {
 		return err
 	}
+
 	conf := &tls.Config{Certificates: []tls.Certificate{cert}}
 	failed := make(chan error)
 	for _, l := range listeners {
@@ -30,13 +31,15 @@ func serveTLS(listeners []*net.TCPListener, certFile, keyFile string) error {
 			}
 		}()
 	}
+
 	return <-failed
 }
 
 func serveTLSConn(conn *tls.Conn) {
 	defer conn.Close()
-	answers := map[int]*answer{}
+	answers := map[content]*answer{}
 	buf := make([]byte, 16<<10)
+
 	n := 0
 	for {
 		i := bytes.Index(buf[:n], blankLine)
@@ -48,21 +51,25 @@ func serveTLSConn(conn *tls.Conn) {
 			n += m
 			continue
 		}
+
 		head := i + len(blankLine)
 		req, err := parseRequest(buf[:head])
 		if err != nil {
 			return
 		}
+
 		buffered := min(int64(n-head), req.upload)
 		if _, err := io.CopyN(io.Discard, conn, req.upload-buffered); err != nil {
 			return
 		}
+
 		n = copy(buf, buf[head+int(buffered):n])
 		a := answers[req.answer]
 		if a == nil {
-			a = newAnswer(req.answer)
+			a = newAnswer(req.answer.bytes(), unkept)
 			answers[req.answer] = a
 		}
+
 		if _, err := conn.Write(a.stamp(time.Now())); err != nil || req.close {
 			return
 		}

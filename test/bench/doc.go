@@ -11,7 +11,7 @@
 //
 // # What runs
 //
-// One process plays three backends (raw epoll, see backend.go), this one plays
+// One process serves as three backends (raw epoll, see backend.go), this one as
 // the clients (load.go), both on the first core. Each proxy runs on the last
 // core with one thread and equal settings: three backends chosen at random,
 // connections kept alive on both sides, no access log. All proxies of a case
@@ -40,8 +40,8 @@
 // and starts when a request was due at a fixed rate. System calls are counted
 // in a round of their own under strace. Peak memory is VmHWM.
 //
-// The last table holds what was promised against what was measured. Missed
-// bounds do not change the exit status unless -strict is given.
+// The last table compares the promised bounds with the measured values. A
+// missed bound does not change the exit status unless -strict is given.
 //
-// Linux only. Peers that are not installed are skipped and said to be.
+// The bench needs Linux. It skips peers that are not installed, and names them.
 package main

@@ -45,5 +45,6 @@ func (h *histogram) quantile(q float64) time.Duration {
 			return middle(i)
 		}
 	}
+
 	return 0
 }

@@ -10,22 +10,24 @@ import (
 	"time"
 )
 
-// idleConnections is how many clients stay connected in the case idle10k.
+// idleConnections is the number of clients that stay connected in idle10k.
 const idleConnections = 10_000
 
-// runIdle measures the memory of a proxy at rest, and what each of many
-// connections adds that has had one exchange and waits for the next.
+// runIdle measures the memory of an idle proxy, and how much is added by each
+// connection that has carried one request and is idle.
 func runIdle(ctx context.Context, b *bench, c benchCase) (*caseResult, error) {
 	res := &caseResult{Name: c.name, Title: c.title, Columns: []metric{resident, perConn}}
 	for _, p := range b.plainPeers() {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+
 		r := res.row(p.name)
 		if err := b.idle(p, r); err != nil {
 			r.fail(err)
 		}
 	}
+
 	return res, nil
 }
 
@@ -39,10 +41,12 @@ func (b *bench) idle(p peer, r *entryResult) error {
 	if err != nil {
 		return err
 	}
+
 	before, err := readMemory(pids)
 	if err != nil {
 		return err
 	}
+
 	l, err := newLoad(s.Listen, loadSpec{Connections: idleConnections, Answer: 128, Filler: defaultCookie})
 	if err != nil {
 		return err
@@ -53,14 +57,17 @@ func (b *bench) idle(p peer, r *entryResult) error {
 	if err != nil {
 		return err
 	}
+
 	r.add(resident, mebibytes(before.Resident))
 	r.add(perConn, float64(after.Resident-before.Resident)/1024/idleConnections)
-	// Nobody may have been dropped to save memory.
+
+	// No connection may have been closed to save memory.
 	for i, c := range l.conns {
 		if _, err := l.firstExchange(c); err != nil {
 			return fmt.Errorf("connection %d after the wait: %w", i, err)
 		}
 	}
+
 	return nil
 }
 
@@ -73,14 +80,17 @@ func (b *bench) startPlain(p peer) (*process, setup, error) {
 	if err != nil {
 		return nil, s, err
 	}
+
 	proc, err := p.start(s, b.at)
 	if err != nil {
 		return nil, s, err
 	}
-	if err := proc.awaitAnswer(s.Listen, startLimit); err != nil {
+
+	if err := proc.awaitAnswer(s.Listen, "", startLimit); err != nil {
 		proc.stop()
 		return nil, s, err
 	}
+
 	time.Sleep(settle / 3)
 	return proc, s, nil
 }
@@ -93,18 +103,22 @@ func runStart(ctx context.Context, b *bench, c benchCase) (*caseResult, error) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
+
 			r := res.row(p.name)
 			if r.Failure != "" {
 				continue
 			}
+
 			took, err := b.startOnce(p)
 			if err != nil {
 				r.fail(err)
 				continue
 			}
+
 			r.add(startup, float64(took.Nanoseconds())/1e6)
 		}
 	}
+
 	return res, nil
 }
 
@@ -113,13 +127,15 @@ func (b *bench) startOnce(p peer) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	begin := time.Now()
 	proc, err := p.start(s, b.at)
 	if err != nil {
 		return 0, err
 	}
 	defer proc.stop()
-	err = proc.awaitAnswer(s.Listen, startLimit)
+	err = proc.awaitAnswer(s.Listen, "", startLimit)
+
 	return time.Since(begin), err
 }
 
@@ -131,15 +147,19 @@ func runSize(_ context.Context, b *bench, c benchCase) (*caseResult, error) {
 		if p.name == roleReverseProxy || p.name == roleArticle {
 			continue
 		}
+
 		path, err := filepath.EvalSymlinks(p.binary)
 		if err != nil {
 			return nil, err
 		}
+
 		info, err := os.Stat(path)
 		if err != nil {
 			return nil, err
 		}
+
 		res.row(p.name).add(size, mebibytes(info.Size()))
 	}
+
 	return res, nil
 }

@@ -11,21 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loadSpec says what clients do.
+// loadSpec describes the requests of the clients.
 type loadSpec struct {
 	Connections int
 	Rate        int    // requests per second at fixed times; 0 is a closed loop
 	NewEach     bool   // a new connection for every request
 	Answer      int    // body bytes asked for
+	Listing     bool   // of a list of products
+	Coding      string // the content coding asked for; "": none comes
+	Unique      bool   // every request has a URL of its own, and no cookies but the session's
+	Token       string // a bearer token
 	Upload      int    // body bytes sent
 	Sessions    int    // cookies per connection, used in turn; 0 means 1
 	Filler      int    // length of the cookie for a proxy that sets none
 	Frames      frames // through tunnels, in place of requests
 }
 
-// loadResult is what one measured period gave.
+// loadResult is the result of one measured period.
 type loadResult struct {
 	Requests int
+	Content  int64 // bytes of the answers' bodies, coded as they came
 	Elapsed  time.Duration
 	P50, P99 time.Duration
 }
@@ -48,7 +53,9 @@ type load struct {
 	answer  int64 // bytes of every burst through a tunnel
 
 	times    histogram
-	done     int // in this run
+	done     int    // in this run
+	content  int64  // and the bytes of their bodies
+	serial   uint64 // of unique URLs
 	inFlight int
 	ever     int  // answers since the load was made
 	source   byte // rotates client addresses when every request connects anew
@@ -64,6 +71,9 @@ type clientConn struct {
 	partial  []byte // an incomplete response head
 	left     int64  // body bytes still to come
 	inBody   bool
+	size     int64 // of the body, as far as it is known
+	chunked  bool  // it is read by chunks, and left does not count
+	chunks   chunked
 	ended    bool // the answer is complete, the proxy's close is awaited
 	blocked  bool // the socket is full and watched for room
 	begun    time.Time
@@ -76,17 +86,20 @@ func newLoad(addr netip.AddrPort, spec loadSpec) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &load{spec: spec, poll: poll, host: addr.String(), byFD: map[int]*clientConn{},
+
+	l := &load{spec: spec, poll: poll, host: addr.String(), byFD: map[int]*clientConn{}, serial: rand.Uint64(),
 		target: unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}, scratch: make([]byte, 256<<10)}
 	if spec.Upload > 0 {
 		l.upload = body(spec.Upload)
 	}
+
 	for range spec.Connections {
 		if err := l.open(); err != nil {
 			l.close()
 			return nil, err
 		}
 	}
+
 	return l, nil
 }
 
@@ -95,10 +108,12 @@ func (l *load) open() error {
 	if err := l.connect(c); err != nil {
 		return err
 	}
+
 	l.conns = append(l.conns, c)
 	if l.spec.Frames.Size > 0 {
 		return l.openTunnel(c)
 	}
+
 	for range max(l.spec.Sessions, 1) {
 		cookie, err := l.firstExchange(c)
 		if err != nil {
@@ -106,6 +121,7 @@ func (l *load) open() error {
 		}
 		c.requests = append(c.requests, requestHead(l.host, l.spec, cookie))
 	}
+
 	return nil
 }
 
@@ -115,6 +131,7 @@ func (l *load) connect(c *clientConn) error {
 	if err != nil {
 		return err
 	}
+
 	plainTCP(fd)
 	if l.spec.NewEach {
 		// Many client addresses, or the ports of one would run out.
@@ -125,14 +142,17 @@ func (l *load) connect(c *clientConn) error {
 			return err
 		}
 	}
+
 	if err := unix.Connect(fd, &l.target); err != nil {
 		_ = unix.Close(fd)
 		return fmt.Errorf("connect: %w", err)
 	}
+
 	if err := l.poll.add(fd); err != nil {
 		_ = unix.Close(fd)
 		return err
 	}
+
 	c.fd = fd
 	l.byFD[fd] = c
 	return nil
@@ -163,12 +183,13 @@ func (l *load) runCount(n int) (loadResult, error) {
 	return l.run(time.Hour, n)
 }
 
-// stuck is how long the load waits for any event before it gives up.
+// stuck is how long the load waits for an event before it fails.
 const stuck = 20 * time.Second
 
 func (l *load) run(d time.Duration, limit int) (loadResult, error) {
-	l.times, l.done, l.inFlight = histogram{}, 0, 0
+	l.times, l.done, l.content, l.inFlight = histogram{}, 0, 0, 0
 	start := time.Now()
+
 	next := closedLoop(l, start.Add(d), limit)
 	if l.spec.Rate > 0 {
 		timed, err := newSchedule(l, start, d, limit)
@@ -178,15 +199,18 @@ func (l *load) run(d time.Duration, limit int) (loadResult, error) {
 		defer timed.close()
 		next = timed
 	}
+
 	if err := next.start(); err != nil {
 		return loadResult{}, err
 	}
+
 	for !next.over() {
 		if err := l.step(next); err != nil {
 			return loadResult{}, err
 		}
 	}
-	return loadResult{Requests: l.done, Elapsed: time.Since(start),
+
+	return loadResult{Requests: l.done, Content: l.content, Elapsed: time.Since(start),
 		P50: l.times.quantile(0.5), P99: l.times.quantile(0.99)}, nil
 }
 
@@ -208,6 +232,7 @@ func (l *load) step(next pacer) error {
 	if len(events) == 0 {
 		return fmt.Errorf("no answer for %v, %d requests open", stuck, l.inFlight)
 	}
+
 	for _, ev := range events {
 		c := l.byFD[int(ev.Fd)]
 		if c == nil {
@@ -216,6 +241,7 @@ func (l *load) step(next pacer) error {
 			}
 			continue
 		}
+
 		ended, err := l.progress(c, ev.Events)
 		if err != nil {
 			return fmt.Errorf("after %d requests: %w", l.done, err)
@@ -223,22 +249,26 @@ func (l *load) step(next pacer) error {
 		if !ended {
 			continue
 		}
+
 		if err := next.free(c, time.Now()); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
-// filler is a cookie of n bytes that means nothing to anybody.
+// filler returns a cookie of n bytes without a meaning.
 func filler(n int) string {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	if n < 8 {
 		return ""
 	}
+
 	b := []byte("__lb_x0=")
 	for len(b) < n {
 		b = append(b, letters[rand.IntN(len(letters))])
 	}
+
 	return string(b)
 }

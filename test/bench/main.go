@@ -44,10 +44,12 @@ func runAny(args []string, stdout io.Writer) error {
 	if len(args) == 2 && roles[args[0]] != nil {
 		return roles[args[0]](args[1])
 	}
+
 	opts, err := parseOptions(args)
 	if err != nil {
 		return err
 	}
+
 	return opts.run(stdout)
 }
 
@@ -84,16 +86,19 @@ func parseOptions(args []string) (*options, error) {
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
+
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if *quick {
 		o.rounds, o.duration, o.starts = 3, 500*time.Millisecond, 5
 	}
+
 	var err error
 	if o.cases, err = selectCases(*cases); err != nil {
 		return nil, err
 	}
+
 	o.peers = strings.Split(*peers, ",")
 	return o, o.check()
 }
@@ -102,11 +107,13 @@ func (o *options) check() error {
 	if o.rounds < 1 || o.starts < 1 || o.duration <= 0 {
 		return errors.New("rounds, starts and duration must be positive")
 	}
+
 	for _, name := range o.peers {
 		if !slices.Contains(peerNames, name) {
 			return fmt.Errorf("no peer %q; there are: %s", name, strings.Join(peerNames, ", "))
 		}
 	}
+
 	return nil
 }
 
@@ -125,10 +132,12 @@ func (o *options) run(stdout io.Writer) error {
 	if err := o.addPeers(b); err != nil {
 		return err
 	}
+
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	r := newReport(b)
 	fmt.Fprintf(stdout, "%s; %d rounds of %v\n", r.Machine, r.Rounds, r.Duration)
+
 	for _, c := range o.cases {
 		res, err := c.run(ctx, b, c)
 		if err != nil {
@@ -137,6 +146,7 @@ func (o *options) run(stdout io.Writer) error {
 		r.add(res)
 		printCase(stdout, res)
 	}
+
 	return o.conclude(r, stdout)
 }
 
@@ -149,12 +159,14 @@ func (o *options) conclude(r *report, stdout io.Writer) error {
 			return err
 		}
 	}
+
 	if failed := r.failures(); len(failed) > 0 {
 		return fmt.Errorf("wrong or missing answers: %s", strings.Join(failed, "; "))
 	}
 	if o.strict && slices.ContainsFunc(verdicts, func(v verdict) bool { return v.Outcome == missed }) {
 		return errors.New("a bound was missed")
 	}
+
 	return nil
 }
 
@@ -171,6 +183,7 @@ func (o *options) addPeers(b *bench) error {
 					return err
 				}
 			}
+
 			b.addPeer(name, newPillion(name, path, "always_off"), nil)
 			b.addPeer(name, newPillion(sampledPillion, path, "always_on"), nil)
 		case "old":
@@ -191,8 +204,10 @@ func (o *options) addPeers(b *bench) error {
 			b.addPeer(name, p, err)
 		}
 	}
+
 	for _, why := range b.skipped {
 		fmt.Fprintln(os.Stderr, why)
 	}
+
 	return nil
 }

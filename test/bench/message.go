@@ -12,14 +12,6 @@ import (
 
 var blankLine = []byte("\r\n\r\n")
 
-// bodyPattern is what every body in the bench consists of.
-const bodyPattern = "The quick brown fox jumps over the lazy dog. "
-
-// body returns n bytes of the pattern.
-func body(n int) []byte {
-	return bytes.Repeat([]byte(bodyPattern), n/len(bodyPattern)+1)[:n:n]
-}
-
 // answer is one prepared response of a backend, head and body in one slice.
 type answer struct {
 	bytes []byte
@@ -27,15 +19,22 @@ type answer struct {
 	at    int64
 }
 
+// The values of Cache-Control in answers.
+const (
+	unkept = "private, max-age=0"
+	kept   = "public, max-age=3600"
+)
+
 // newAnswer prepares a response that looks like an application's: eight
 // fields, of which Date is kept right by stamp.
-func newAnswer(size int) *answer {
+func newAnswer(content []byte, control string) *answer {
 	head := "HTTP/1.1 200 OK\r\nServer: app/2.4\r\nDate: "
-	tail := "\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: " + strconv.Itoa(size) +
-		"\r\nCache-Control: private, max-age=0\r\nETag: \"5f3c-1a2b3c4d5e6f\"\r\nVary: Accept-Encoding" +
+	tail := "\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: " + strconv.Itoa(len(content)) +
+		"\r\nCache-Control: " + control + "\r\nETag: \"5f3c-1a2b3c4d5e6f\"\r\nVary: Accept-Encoding" +
 		"\r\nX-Content-Type-Options: nosniff\r\n\r\n"
 	date := time.Now().UTC().Format(httpDate)
-	b := append([]byte(head+date+tail), body(size)...)
+	b := append([]byte(head+date+tail), content...)
+
 	return &answer{bytes: b, date: len(head), at: time.Now().Unix()}
 }
 
@@ -50,12 +49,12 @@ func (a *answer) stamp(now time.Time) []byte {
 	return a.bytes
 }
 
-// request is what a backend needs to know of a request head.
+// request has the parts of a request head that a backend uses.
 type request struct {
-	answer int    // bytes asked for by the path /bytes/N
-	upload int64  // bytes of body that follow the head
-	close  bool   // the peer asked for the connection to end
-	frames frames // of the tunnel asked for by the path /tunnel/SIZE/COUNT
+	answer content // asked for by the path /bytes/N or /listing/N
+	upload int64   // bytes of body that follow the head
+	close  bool    // the peer asked for the connection to end
+	frames frames  // of the tunnel asked for by the path /tunnel/SIZE/COUNT
 }
 
 var errRequest = errors.New("a request the backends do not understand")
@@ -69,16 +68,12 @@ func parseRequest(head []byte) (request, error) {
 			return request{frames: f}, nil
 		}
 	}
-	_, target, ok := bytes.Cut(line, []byte(" /bytes/"))
+
+	r, ok := parseTarget(line)
 	if !ok {
 		return request{}, fmt.Errorf("%w: %q", errRequest, line)
 	}
-	digits, _, _ := bytes.Cut(target, []byte(" "))
-	size, ok := decimal(digits)
-	if !ok {
-		return request{}, fmt.Errorf("%w: %q", errRequest, line)
-	}
-	r := request{answer: int(size)}
+
 	if v, ok := field(head, "content-length"); ok {
 		if r.upload, ok = decimal(v); !ok {
 			return request{}, fmt.Errorf("%w: length %q", errRequest, v)
@@ -86,27 +81,59 @@ func parseRequest(head []byte) (request, error) {
 	} else if head[0] == 'P' {
 		return request{}, fmt.Errorf("%w: a body without a length", errRequest)
 	}
+
 	v, _ := field(head, "connection")
 	r.close = bytes.EqualFold(v, []byte("close"))
 	return r, nil
 }
 
-// parseAnswer reads a response head, which ends with the blank line, and
-// returns the length of the body that follows. Anything but a 200 of known
-// length is an error.
-func parseAnswer(head []byte) (int64, error) {
+// parseTarget parses a request target. A query only makes URLs different.
+func parseTarget(line []byte) (r request, ok bool) {
+	_, target, found := bytes.Cut(line, []byte(" /bytes/"))
+	if !found {
+		if _, target, r.answer.list = bytes.Cut(line, []byte(" /listing/")); !r.answer.list {
+			return r, false
+		}
+	}
+
+	digits, _, _ := bytes.Cut(target, []byte(" "))
+	digits, _, _ = bytes.Cut(digits, []byte("?"))
+	size, ok := decimal(digits)
+	r.answer.size = int(size)
+
+	return r, ok
+}
+
+// answerHead has the parts of a response head that a client uses.
+type answerHead struct {
+	length int64  // of the body; -1 where it is chunked
+	coding string // of the content
+}
+
+// parseAnswer reads a response head, which ends with the blank line. Anything
+// but a 200 whose end is told is an error.
+func parseAnswer(head []byte) (answerHead, error) {
 	if !bytes.HasPrefix(head, []byte("HTTP/1.1 200 ")) {
-		return 0, fmt.Errorf("wrong answer: %.120q", head)
+		return answerHead{}, fmt.Errorf("wrong answer: %.120q", head)
 	}
-	v, ok := field(head, "content-length")
-	if !ok {
-		return 0, fmt.Errorf("an answer without a length: %.400q", head)
+
+	coding, _ := field(head, "content-encoding")
+	a := answerHead{length: -1, coding: string(coding)}
+	v, declared := field(head, "content-length")
+	transfer, _ := field(head, "transfer-encoding")
+	if !declared && bytes.EqualFold(transfer, []byte("chunked")) {
+		return a, nil
 	}
-	n, ok := decimal(v)
-	if !ok {
-		return 0, fmt.Errorf("an answer of length %q", v)
+	if !declared || len(transfer) > 0 {
+		return a, fmt.Errorf("an answer without an end: %.400q", head)
 	}
-	return n, nil
+
+	var ok bool
+	if a.length, ok = decimal(v); !ok {
+		return a, fmt.Errorf("an answer of length %q", v)
+	}
+
+	return a, nil
 }
 
 var crlf = []byte("\r\n")
@@ -119,6 +146,7 @@ func field(head []byte, name string) ([]byte, bool) {
 		if i < 0 || i+1 >= len(head) {
 			return nil, false
 		}
+
 		head = head[i+1:]
 		if len(head) > len(name) && head[len(name)] == ':' && equalLower(head[:len(name)], name) {
 			line, _, _ := bytes.Cut(head[len(name)+1:], crlf)
@@ -136,6 +164,7 @@ func equalLower(b []byte, lower string) bool {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -144,6 +173,7 @@ func decimal(b []byte) (int64, bool) {
 	if len(b) == 0 || len(b) > 18 {
 		return 0, false
 	}
+
 	n := int64(0)
 	for _, c := range b {
 		if c < '0' || c > '9' {
@@ -151,5 +181,6 @@ func decimal(b []byte) (int64, bool) {
 		}
 		n = n*10 + int64(c-'0')
 	}
+
 	return n, true
 }

@@ -59,9 +59,11 @@ func newSchedule(l *load, start time.Time, d time.Duration, limit int) (*schedul
 	if err != nil {
 		return nil, err
 	}
+
 	every := time.Second / time.Duration(l.spec.Rate)
 	p := &schedule{l: l, timer: fd, begin: start, every: every, total: min(limit, int(d/every))}
 	p.idle = append(p.idle, l.conns...)
+
 	return p, l.poll.add(fd)
 }
 
@@ -91,6 +93,7 @@ func (p *schedule) sendDue(now time.Time) error {
 		if due.After(now) {
 			return nil
 		}
+
 		c := p.idle[0]
 		p.idle = append(p.idle[:0], p.idle[1:]...)
 		p.sent++
@@ -98,6 +101,7 @@ func (p *schedule) sendDue(now time.Time) error {
 			return err
 		}
 	}
+
 	return nil
 }
 

@@ -9,20 +9,30 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// setup is what every proxy is told, each in its own language.
+// setup has the settings of every proxy. Each peer writes them in its own
+// configuration format.
 type setup struct {
-	Listen   netip.AddrPort
-	Backends []string // host:port
-	TLS      bool     // the backends speak TLS
-	CA       string   // PEM file that signed them
-	GRPC     bool     // HTTP/2 in clear text on both sides
-	Tunnel   bool     // WebSockets
-	Large    bool     // bodies of MiBs: buffers may be large
-	Dir      string   // for configuration and temporary files
-	Sink     string   // where traces go
+	Listen    netip.AddrPort
+	Backends  []string // host:port
+	TLS       bool     // the backends speak TLS
+	CA        string   // PEM file that signed them
+	Cert      string   // PEM files of a certificate for clients
+	Key       string
+	GRPC      bool     // HTTP/2 on both sides; clients speak TLS where backends do
+	HTTP1     bool     // but HTTP/1.1 to the backends
+	HTTP2     bool     // to the backends, in clear text
+	Tunnel    bool     // WebSockets
+	Large     bool     // bodies of MiBs: buffers may be large
+	Files     string   // directory that is served below /bytes/; "": none
+	Kept      bool     // answers are stored by the proxy
+	Env       []string // more of our own variables
+	GzipLevel int      // with which nginx compresses; 0: it does not
+	Dir       string   // for configuration and temporary files
+	Sink      string   // where traces go
 }
 
 // scheme of the backends in URLs.
@@ -37,6 +47,24 @@ func (s setup) scheme() string {
 func (s setup) write(name, text string) (string, error) {
 	path := filepath.Join(s.Dir, name)
 	return path, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// filesFor writes the files that are answers of a load, and that of the first
+// request, by which a proxy is known to be there.
+func filesFor(s setup, load loadSpec) (string, error) {
+	dir := filepath.Join(s.Dir, "files")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+
+	for _, size := range []int{128, load.Answer} {
+		path := filepath.Join(dir, strconv.Itoa(size))
+		if err := os.WriteFile(path, body(size), 0o644); err != nil {
+			return "", err
+		}
+	}
+
+	return dir, nil
 }
 
 // peer is one proxy under test.
@@ -78,5 +106,6 @@ func installed(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s is not installed", name)
 	}
+
 	return path, nil
 }

@@ -28,10 +28,12 @@ func newGoPeer(role string) (peer, error) {
 		if s.GRPC {
 			return nil, errors.New("does not speak gRPC")
 		}
+
 		arg, err := json.Marshal(s)
 		if err != nil {
 			return nil, err
 		}
+
 		cmd := exec.Command(path, role, string(arg))
 		cmd.Env = environment("GOMAXPROCS=1")
 		return cmd, nil
@@ -54,15 +56,16 @@ func runReverseProxy(arg string) error {
 	})
 }
 
-// runArticle is the main function of a design that circulates in tutorials:
-// one shared proxy whose Director is set anew for every request. Two requests
-// at once may well swap backends; it is here for its cost, not as an example.
+// runArticle is the main function of a design from tutorials: one shared proxy
+// whose Director is replaced for every request. Two concurrent requests may get
+// each other's backends. It is measured for its cost, and is no example.
 func runArticle(arg string) error {
 	return serveGoPeer(arg, func(targets []*url.URL, _ *http.Transport) http.Handler {
 		//lint:ignore SA1019 the design is measured as it was published
 		proxy := &httputil.ReverseProxy{Director: func(*http.Request) {}}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			target := targets[rand.IntN(len(targets))]
+
 			//lint:ignore SA1019 and so is its race
 			proxy.Director = func(r *http.Request) {
 				r.URL.Scheme = target.Scheme
@@ -79,10 +82,12 @@ func serveGoPeer(arg string, handler func([]*url.URL, *http.Transport) http.Hand
 	if err := json.Unmarshal([]byte(arg), &s); err != nil {
 		return err
 	}
+
 	var targets []*url.URL
 	for _, b := range s.Backends {
 		targets = append(targets, &url.URL{Scheme: s.scheme(), Host: b})
 	}
+
 	transport := &http.Transport{
 		MaxIdleConns: 0, MaxIdleConnsPerHost: 1024, IdleConnTimeout: time.Hour,
 		DisableCompression: true, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
@@ -92,17 +97,21 @@ func serveGoPeer(arg string, handler func([]*url.URL, *http.Transport) http.Hand
 		if err != nil {
 			return err
 		}
+
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(pem) {
 			return fmt.Errorf("no certificate in %s", s.CA)
 		}
+
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 		http.DefaultTransport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
+
 	l, err := net.Listen("tcp4", s.Listen.String())
 	if err != nil {
 		return err
 	}
+
 	go exitWithParent()
 	return (&http.Server{Handler: handler(targets, transport)}).Serve(l)
 }

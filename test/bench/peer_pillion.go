@@ -20,13 +20,15 @@ const sampledPillion = "pillion-sampled"
 func newPillion(name, path, sampler string) peer {
 	return peer{name: name, binary: path, command: func(s setup) (*exec.Cmd, error) {
 		scheme := s.scheme()
-		if s.GRPC {
+		if s.HTTP2 || s.GRPC && !s.HTTP1 && !s.TLS {
 			scheme = "h2c"
 		}
+
 		var targets []string
 		for _, b := range s.Backends {
 			targets = append(targets, scheme+"://"+b)
 		}
+
 		cmd := exec.Command(path)
 		cmd.Env = environment("GOMAXPROCS=1",
 			"LB_LISTEN="+s.Listen.String(),
@@ -38,9 +40,23 @@ func newPillion(name, path, sampler string) peer {
 			"OTEL_METRICS_EXPORTER=none", // the peers count nothing either
 			"OTEL_EXPORTER_OTLP_ENDPOINT=http://"+s.Sink,
 			"OTEL_TRACES_SAMPLER="+sampler)
+		cmd.Env = append(cmd.Env, s.Env...)
+		if s.HTTP1 {
+			cmd.Env = append(cmd.Env, "LB_PROTOCOL=http1")
+		}
+		if s.Files != "" {
+			cmd.Env = append(cmd.Env, "LB_ROUTE__FILES=/bytes/*", "LB_FILES__FILES="+s.Files)
+		}
+		if s.Kept {
+			cmd.Env = append(cmd.Env, "LB_CACHE=origin")
+		}
 		if s.TLS {
 			cmd.Env = append(cmd.Env, "LB_CA_FILE="+s.CA)
 		}
+		if s.TLS && s.GRPC {
+			cmd.Env = append(cmd.Env, "LB_TLS_CERT_FILE="+s.Cert, "LB_TLS_KEY_FILE="+s.Key)
+		}
+
 		return cmd, nil
 	}}
 }
@@ -51,12 +67,15 @@ func buildPillion(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	path := filepath.Join(dir, "pillion")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
+	cmd := exec.Command("go", "build",
+		"-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build pillion: %w\n%s", err, out)
 	}
+
 	return path, nil
 }
 
@@ -66,14 +85,17 @@ func moduleRoot() (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
 			return dir, nil
 		}
+
 		parent := filepath.Dir(dir)
 		if parent == dir {
 			return "", errors.New("no go.mod above the working directory: give -pillion PATH")
 		}
+
 		dir = parent
 	}
 }

@@ -26,23 +26,27 @@ type process struct {
 	done   chan struct{}
 }
 
-// spawn starts a command on a core. What it prints is kept for error messages.
+// spawn starts a command on a core. Its output is kept for error messages.
 func spawn(cmd *exec.Cmd, core, home int) (*process, error) {
 	p := &process{cmd: cmd, output: &tailBuffer{}, done: make(chan struct{})}
 	if cmd.Stdout == nil {
 		cmd.Stdout = p.output
 	}
+
 	cmd.Stderr = p.output
+
 	// A proxy must not outlive a bench that is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
+
 	p.stdin = in
 	if err := startOn(cmd, core, home); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
+
 	go func() {
 		_ = cmd.Wait()
 		close(p.done)
@@ -74,6 +78,7 @@ func (t *tailBuffer) Write(b []byte) (int, error) {
 	if t.buf.Len() > 64<<10 {
 		t.buf.Next(t.buf.Len() - 4<<10)
 	}
+
 	return t.buf.Write(b)
 }
 
@@ -99,10 +104,12 @@ func spawnListening(role string, options any, at cores) (*process, []string, err
 	if err != nil {
 		return nil, nil, err
 	}
+
 	cmd, err := self(role, string(arg))
 	if err != nil {
 		return nil, nil, err
 	}
+
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -115,31 +122,37 @@ func spawnListening(role string, options any, at cores) (*process, []string, err
 	if err != nil {
 		return nil, nil, err
 	}
+
 	var addrs []string
 	if err := json.NewDecoder(bufio.NewReader(r)).Decode(&addrs); err != nil {
 		p.stop()
 		return nil, nil, fmt.Errorf("%s: %w: %s", role, err, p.output)
 	}
+
 	return p, addrs, nil
 }
 
-// awaitAnswer asks until the proxy gives one right answer.
-func (p *process) awaitAnswer(addr netip.AddrPort, limit time.Duration) error {
+// awaitAnswer asks until the proxy gives one right answer. The token, unless it
+// is empty, goes with each request.
+func (p *process) awaitAnswer(addr netip.AddrPort, token string, limit time.Duration) error {
 	deadline := time.Now().Add(limit)
 	for {
-		l, err := newLoad(addr, loadSpec{Connections: 1, Answer: 128})
+		l, err := newLoad(addr, loadSpec{Connections: 1, Answer: 128, Token: token})
 		if err == nil {
 			l.close()
 			return nil
 		}
+
 		select {
 		case <-p.done:
 			return fmt.Errorf("ended at start: %s", p.output)
 		default:
 		}
+
 		if time.Now().After(deadline) {
 			return errors.Join(fmt.Errorf("no right answer within %v: %w", limit, err), errors.New(p.output.String()))
 		}
+
 		time.Sleep(200 * time.Microsecond)
 	}
 }
@@ -155,6 +168,7 @@ func (p *process) awaitListener(addr netip.AddrPort, limit time.Duration) error 
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%w: %s", err, p.output)
 		}
+
 		time.Sleep(5 * time.Millisecond)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// usage is what a process and its descendants have cost so far. The kernel
+// usage is what a process and its descendants have used so far. The kernel
 // splits time into user and system only in ticks of 10 ms, too coarse for one
 // round, so the split is taken from the ticks of all rounds.
 type usage struct {
@@ -38,22 +38,27 @@ func family(pid int) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	children := map[int][]int{}
 	for _, path := range entries {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			continue // it has gone in the meantime
 		}
+
 		s, err := parseStat(b)
 		if err != nil {
 			return nil, err
 		}
+
 		children[s.parent] = append(children[s.parent], s.pid)
 	}
+
 	all := []int{pid}
 	for i := 0; i < len(all); i++ {
 		all = append(all, children[all[i]]...)
 	}
+
 	return all, nil
 }
 
@@ -65,18 +70,22 @@ func readUsage(pids []int) (usage, error) {
 		if err != nil {
 			return u, err
 		}
+
 		s, err := parseStat(b)
 		if err != nil {
 			return u, err
 		}
+
 		u.User += s.user
 		u.System += s.system
 		cpu, err := readSchedstat(pid)
 		if err != nil {
 			return u, err
 		}
+
 		u.CPU += cpu
 	}
+
 	return u, nil
 }
 
@@ -87,18 +96,22 @@ func readSchedstat(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	sum := time.Duration(0)
 	for _, path := range tasks {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			continue
 		}
+
 		d, err := parseSchedstat(b)
 		if err != nil {
 			return 0, err
 		}
+
 		sum += d
 	}
+
 	return sum, nil
 }
 
@@ -109,6 +122,7 @@ func parseSchedstat(b []byte) (time.Duration, error) {
 	if !ok {
 		return 0, fmt.Errorf("schedstat: %q", b)
 	}
+
 	return time.Duration(n), nil
 }
 
@@ -125,21 +139,24 @@ func parseStat(b []byte) (stat, error) {
 	if open < 0 || end < open {
 		return stat{}, fmt.Errorf("stat: %q", b)
 	}
+
 	pid, ok := decimal(bytes.TrimSpace(b[:open]))
 	rest := bytes.Fields(b[end+1:])
 	if !ok || len(rest) < 13 {
 		return stat{}, fmt.Errorf("stat: %q", b)
 	}
+
 	parent, ok1 := decimal(rest[1])
 	user, ok2 := decimal(rest[11])
 	system, ok3 := decimal(rest[12])
 	if !ok1 || !ok2 || !ok3 {
 		return stat{}, fmt.Errorf("stat: %q", b)
 	}
+
 	return stat{pid: int(pid), parent: int(parent), user: user, system: system}, nil
 }
 
-// memory is what processes hold, in bytes.
+// memory is the memory of processes in bytes.
 type memory struct {
 	Resident, Peak int64
 }
@@ -153,17 +170,21 @@ func readMemory(pids []int) (memory, error) {
 		if err != nil {
 			return m, err
 		}
+
 		resident, err := parseStatus(b, "VmRSS")
 		if err != nil {
 			return m, err
 		}
+
 		peak, err := parseStatus(b, "VmHWM")
 		if err != nil {
 			return m, err
 		}
+
 		m.Resident += resident
 		m.Peak += peak
 	}
+
 	return m, nil
 }
 
@@ -175,7 +196,9 @@ func parseStatus(b []byte, name string) (int64, error) {
 			continue
 		}
 		n, err := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(rest), []byte("kB")))), 10, 64)
+
 		return n << 10, err
 	}
+
 	return 0, fmt.Errorf("no %s in status", name)
 }

@@ -15,7 +15,9 @@ func TestParseStat_NameMayHoldAnything(t *testing.T) {
 	if want := (stat{pid: 42, parent: 7, user: 111, system: 222}); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	for _, bad := range []string{"", "42", "42 (x", ") 42 (", "42 (x) S 7", "x (y) S 7 42 42 0 -1 4194560 1 2 3 4 111 222 0"} {
+
+	for _, bad := range []string{"", "42", "42 (x", ") 42 (", "42 (x) S 7",
+		"x (y) S 7 42 42 0 -1 4194560 1 2 3 4 111 222 0"} {
 		if _, err := parseStat([]byte(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
@@ -38,6 +40,7 @@ func TestParseStatus(t *testing.T) {
 	if got, err := parseStatus(text, "VmHWM"); err != nil || got != 2<<20 {
 		t.Errorf("got %d, %v", got, err)
 	}
+
 	if _, err := parseStatus(text, "VmSwap"); err == nil {
 		t.Error("a missing line was found")
 	}
@@ -50,8 +53,10 @@ func TestReadUsage_SeesOwnWork(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
+
 	for begin := time.Now(); time.Since(begin) < 30*time.Millisecond; {
 	}
+
 	after, err := readUsage(pids)
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +87,7 @@ func TestParseStrace_TotalWithAndWithoutErrors(t *testing.T) {
 			t.Errorf("%q: got %d, %v", line, got, err)
 		}
 	}
+
 	if _, err := parseStrace([]byte("strace: killed\n")); err == nil {
 		t.Error("a table without a total was accepted")
 	}

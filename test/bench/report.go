@@ -38,6 +38,7 @@ func machine() string {
 			}
 		}
 	}
+
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	congestion, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
 	return fmt.Sprintf("%s, %d cores, Linux %s, %s, proxies' congestion control %s", model, runtime.NumCPU(),
@@ -51,6 +52,7 @@ func busy() string {
 	if _, scanErr := fmt.Sscan(string(b), &last); err != nil || scanErr != nil || last < 0.5 {
 		return ""
 	}
+
 	return fmt.Sprintf("; load average %.1f at the start: other work disturbs this run", last)
 }
 
@@ -66,6 +68,7 @@ func (r *report) failures() []string {
 			}
 		}
 	}
+
 	return all
 }
 

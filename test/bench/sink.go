@@ -23,10 +23,12 @@ func runSink(string) error {
 	if err != nil {
 		return err
 	}
+
 	go exitWithParent()
 	if err := json.NewEncoder(os.Stdout).Encode([]string{l.Addr().String()}); err != nil {
 		return err
 	}
+
 	var spans atomic.Int64
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/traces", func(w http.ResponseWriter, r *http.Request) {
@@ -41,6 +43,7 @@ func runSink(string) error {
 		_, _ = io.Copy(io.Discard, r.Body)
 	})
 	mux.HandleFunc("GET /count", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, spans.Load()) })
+
 	return http.Serve(l, mux)
 }
 
@@ -53,15 +56,18 @@ func (b *bench) exportedSpans() int {
 		if err != nil {
 			return 0
 		}
+
 		text, _ := io.ReadAll(res.Body)
 		res.Body.Close()
 		n, err := strconv.Atoi(string(text))
 		if err != nil || n == last {
 			return n
 		}
+
 		last = n
 		time.Sleep(2 * time.Second)
 	}
+
 	return last
 }
 
@@ -85,6 +91,7 @@ func eachField(b []byte, number uint64, f func([]byte)) {
 		if n <= 0 {
 			return
 		}
+
 		b = b[n:]
 		switch tag & 7 {
 		case 0:
@@ -96,11 +103,13 @@ func eachField(b []byte, number uint64, f func([]byte)) {
 			n = 8
 		case 5:
 			n = 4
+
 		case 2:
 			length, m := binary.Uvarint(b)
 			if m <= 0 || length > uint64(len(b)-m) {
 				return
 			}
+
 			n = m + int(length)
 			if tag>>3 == number {
 				f(b[m:n])
@@ -108,9 +117,11 @@ func eachField(b []byte, number uint64, f func([]byte)) {
 		default:
 			return
 		}
+
 		if n > len(b) {
 			return
 		}
+
 		b = b[n:]
 	}
 }

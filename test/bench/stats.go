@@ -29,11 +29,13 @@ func at(sorted series, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
 	}
+
 	pos := q * float64(len(sorted)-1)
 	i := int(pos)
 	if i+1 >= len(sorted) {
 		return sorted[i]
 	}
+
 	return sorted[i] + (pos-float64(i))*(sorted[i+1]-sorted[i])
 }
 

@@ -22,6 +22,7 @@ func TestSeries_Quartiles(t *testing.T) {
 			t.Errorf("%v: got %v, want %v", tc.in, got, tc.want)
 		}
 	}
+
 	if got := (series{}).median(); !math.IsNaN(got) {
 		t.Errorf("the median of nothing is %v", got)
 	}
@@ -29,6 +30,7 @@ func TestSeries_Quartiles(t *testing.T) {
 
 func TestSeries_RatiosAreFormedRoundByRound(t *testing.T) {
 	t.Parallel()
+
 	// The machine slows down threefold in the second round. The ratio of the
 	// medians would be 2 / 2 = 1; ours costs half in every round.
 	ours, theirs := series{1, 3, 1}, series{2, 6, 2}
@@ -46,6 +48,7 @@ func TestHistogram_QuantilesAreWithinOneStep(t *testing.T) {
 	for i := 1; i <= 100_000; i++ {
 		h.record(time.Duration(i) * time.Microsecond)
 	}
+
 	for _, tc := range []struct {
 		q    float64
 		want time.Duration
@@ -65,6 +68,7 @@ func TestHistogram_BucketsGrowWithoutGaps(t *testing.T) {
 		if b != last && b != last+1 {
 			t.Fatalf("bucket(%d) is %d after %d", v, b, last)
 		}
+
 		last = b
 		if m := uint64(middle(b)); bucket(m) != b {
 			t.Fatalf("the middle of bucket %d is %d, which is in %d", b, m, bucket(m))

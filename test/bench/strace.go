@@ -16,7 +16,8 @@ import (
 )
 
 // countCalls attaches strace for exactly one counted load and returns system
-// calls per request, or per MiB. Connections are opened before and closed after.
+// calls per request, or per MiB. Connections are opened before and closed
+// after.
 func (b *bench) countCalls(e *entry, spec steadySpec) (float64, error) {
 	l, err := newLoad(e.addr, e.load)
 	if err != nil {
@@ -26,24 +27,29 @@ func (b *bench) countCalls(e *entry, spec steadySpec) (float64, error) {
 	if _, err := l.runFor(b.duration / 5); err != nil {
 		return 0, err
 	}
+
 	file := filepath.Join(b.dir, "strace.txt")
 	tracer, err := b.attach(e.pids, file)
 	if err != nil {
 		return 0, err
 	}
+
 	n := spec.traced
 	if n == 0 {
 		n = 4000
 	}
+
 	res, err := l.runCount(n)
 	detach(tracer)
 	if err != nil {
 		return 0, err
 	}
+
 	table, err := os.ReadFile(file)
 	if err != nil {
 		return 0, err
 	}
+
 	total, err := parseStrace(table)
 	return float64(total) / spec.amount(res.Requests), err
 }
@@ -53,20 +59,24 @@ func (b *bench) attach(pids []int, file string) (*process, error) {
 	for _, pid := range pids {
 		args = append(args, "-p", strconv.Itoa(pid))
 	}
+
 	p, err := spawn(exec.Command(b.strace, args...), b.at.Load, b.at.Load)
 	if err != nil {
 		return nil, err
 	}
+
 	for range 500 {
 		if strings.Count(p.output.String(), " attached") >= len(pids) {
 			return p, nil
 		}
+
 		select {
 		case <-p.done:
 			return nil, errors.New(p.output.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+
 	detach(p)
 	return nil, fmt.Errorf("strace did not attach: %s", p.output)
 }

@@ -20,16 +20,19 @@ func printCase(w io.Writer, c *caseResult) {
 		head = append(head, string(m))
 		rule = append(rule, "---")
 	}
+
 	cost := costColumn(c)
 	if base != nil && cost != "" {
 		head = append(head, "CPU × nginx, quartiles")
 		rule = append(rule, "---")
 	}
+
 	printRow(t, head)
 	printRow(t, rule)
 	for _, e := range c.Entries {
 		printRow(t, row(c, e, base))
 	}
+
 	_ = t.Flush()
 	for _, e := range c.Entries {
 		if e.Failure != "" {
@@ -53,6 +56,7 @@ func row(c *caseResult, e, base *entryResult) []string {
 	for _, m := range c.Columns {
 		cells = append(cells, cell(m, e, base))
 	}
+
 	cost := costColumn(c)
 	if base != nil && cost != "" && e.Failure != "" {
 		cells = append(cells, "-")
@@ -60,23 +64,27 @@ func row(c *caseResult, e, base *entryResult) []string {
 		q := e.Values[cost].over(base.Values[cost]).quartiles()
 		cells = append(cells, fmt.Sprintf("%.2f - %.2f", q.Q1, q.Q3))
 	}
+
 	return cells
 }
 
-// cell is a median and, in parentheses, the median of its ratios to nginx.
+// cell returns the median of a metric and, in parentheses, the median of its
+// ratios to nginx's.
 func cell(m metric, e, base *entryResult) string {
 	v := e.Values[m]
 	if e.Failure != "" || len(v) == 0 {
 		return "-"
 	}
+
 	text := number(v.median())
 	if base != nil && len(base.Values[m]) > 0 {
 		text += fmt.Sprintf(" (%.2f)", v.over(base.Values[m]).median())
 	}
+
 	return text
 }
 
-// number shows three to four significant digits.
+// number formats a value with three or four significant digits.
 func number(v float64) string {
 	switch {
 	case v >= 100:
@@ -91,12 +99,13 @@ func printRow(w io.Writer, cells []string) {
 	fmt.Fprintf(w, "| %s\t|\n", strings.Join(cells, "\t| "))
 }
 
-// printVerdicts writes what was promised and what came of it.
+// printVerdicts writes the promised bounds and the measured values.
 func printVerdicts(w io.Writer, verdicts []verdict) {
 	fmt.Fprintf(w, "\n### verdicts\n\n")
 	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	printRow(t, []string{"case", "figure", "measured", "quartiles", "bound", "outcome"})
 	printRow(t, []string{"---", "---", "---", "---", "---", "---"})
+
 	for _, v := range verdicts {
 		limit := fmt.Sprintf("%.2f", v.Bound)
 		if v.Bound == 0 {
@@ -105,12 +114,15 @@ func printVerdicts(w io.Writer, verdicts []verdict) {
 		if v.Stretch > 0 {
 			limit += fmt.Sprintf(" (stretch %.2f)", v.Stretch)
 		}
+
 		median, spread := "-", "-"
 		if v.Outcome != unmeasured {
 			median = fmt.Sprintf("%.2f", v.Quartiles.Median)
 			spread = fmt.Sprintf("%.2f - %.2f", v.Quartiles.Q1, v.Quartiles.Q3)
 		}
+
 		printRow(t, []string{v.Case, v.Figure, median, spread, limit, string(v.Outcome)})
 	}
+
 	_ = t.Flush()
 }

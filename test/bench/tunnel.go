@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// frames describes what goes through a tunnel: in place of a request the
-// client sends a burst of WebSocket frames (RFC 6455 section 5.2), and in place
-// of an answer the backend sends a burst of the same size when it has all of it.
+// frames describes the traffic of a tunnel: in place of a request the client
+// sends a burst of WebSocket frames (RFC 6455 section 5.2), and in place of an
+// answer the backend sends a burst of the same size when it has all of it.
 type frames struct {
 	Size  int // payload bytes of each frame; 0: no tunnel
 	Count int // frames in a burst
@@ -30,6 +30,7 @@ func (f frames) burst(masked bool) []byte {
 	if masked {
 		mask = 0x80
 	}
+
 	switch {
 	case f.Size < 126:
 		one = []byte{0x82, mask | byte(f.Size)}
@@ -38,13 +39,15 @@ func (f frames) burst(masked bool) []byte {
 	default:
 		one = binary.BigEndian.AppendUint64([]byte{0x82, mask | 127}, uint64(f.Size))
 	}
+
 	if masked {
 		one = append(one, 0, 0, 0, 0) // a mask of zeros is a mask
 	}
+
 	return bytes.Repeat(append(one, body(f.Size)...), f.Count)
 }
 
-// volume is how many MiB of payload one exchange moves, there and back.
+// volume is the payload of one exchange in MiB, in both directions.
 func (f frames) volume() float64 { return float64(2*f.Size*f.Count) / (1 << 20) }
 
 // The example of RFC 6455 section 1.3.
@@ -82,18 +85,22 @@ func (l *load) openTunnel(c *clientConn) error {
 	if err := sendAll(c.fd, upgradeRequest(l.host, l.spec.Frames)); err != nil {
 		return err
 	}
+
 	head, err := receiveAll(c.fd, nil, func(b []byte) bool { return bytes.HasSuffix(b, blankLine) })
 	if err != nil {
 		return err
 	}
+
 	accept, _ := field(head, "sec-websocket-accept")
 	if !bytes.HasPrefix(head, []byte("HTTP/1.1 101 ")) || string(accept) != websocketAccept(websocketKey) {
 		return fmt.Errorf("no tunnel: %.200q", head)
 	}
+
 	burst, want := l.spec.Frames.burst(true), l.spec.Frames.burst(false)
 	if err := sendAll(c.fd, burst); err != nil {
 		return err
 	}
+
 	got, err := receiveAll(c.fd, nil, func(b []byte) bool { return len(b) >= len(want) })
 	if err != nil {
 		return err
@@ -101,11 +108,12 @@ func (l *load) openTunnel(c *clientConn) error {
 	if !bytes.Equal(got, want) {
 		return errors.New("the frames differ from what the backend sent")
 	}
+
 	c.requests, l.answer = [][]byte{burst}, int64(len(want))
 	return nil
 }
 
-// receiveAll appends to b what comes until it is enough.
+// receiveAll appends received bytes to b until there are enough.
 func receiveAll(fd int, b []byte, enough func([]byte) bool) ([]byte, error) {
 	buf := make([]byte, 64<<10)
 	for !enough(b) {
@@ -116,11 +124,14 @@ func receiveAll(fd int, b []byte, enough func([]byte) bool) ([]byte, error) {
 		case err == nil && n == 0:
 			err = errClosed
 		}
+
 		if err != nil {
 			return b, fmt.Errorf("receive: %w", err)
 		}
+
 		b = append(b, buf[:n]...)
 	}
+
 	return b, nil
 }
 
@@ -150,6 +161,7 @@ func (b *rawBackend) takeFrames(c *backendConn) error {
 	case n == 0:
 		return io.EOF
 	}
+
 	c.echo.have += n
 	if c.echo.have < c.echo.length {
 		return nil
@@ -157,6 +169,7 @@ func (b *rawBackend) takeFrames(c *backendConn) error {
 	if c.echo.have > c.echo.length || len(c.out) > 0 {
 		return errors.New("more frames than the client sent")
 	}
+
 	c.echo.have = 0
 	return b.push(c, c.echo.burst)
 }

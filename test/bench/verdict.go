@@ -19,7 +19,7 @@ type bound struct {
 	stretch float64
 }
 
-// choice says which of several rows the bound compares with.
+// choice selects the row that a bound is compared with.
 type choice string
 
 const (
@@ -44,6 +44,18 @@ func bounds() []bound {
 		{name: "backends1000", metric: cpu, over: []string{"pillion@3"}, limit: 1.2},
 		{name: "sampled", of: sampledPillion, metric: cpu, over: []string{"pillion"}, limit: 2, stretch: 1.6},
 		{name: "get10m", metric: cpu, over: both, pick: better, limit: 1},
+		{name: "file10m", metric: cpu, over: []string{"nginx"}, limit: 1.1},
+		{name: "cache64", metric: cpu, over: []string{"nginx"}, limit: 1},
+		{name: "cache64k", metric: cpu, over: []string{"nginx"}, limit: 1},
+		{name: "miss", metric: cpu, over: []string{"pillion-off"}, limit: 1.1},
+		{name: "gzipjson", metric: flowCPU, over: []string{"nginx"}, limit: 1.3},
+		{name: "gzipjson", metric: share, over: []string{"nginx"}, limit: 1.05},
+		{name: "gzipjson", of: "pillion-zstd", metric: flowCPU, over: []string{"pillion"}, limit: 0.9},
+		{name: "gzipjson", of: "pillion-zstd", metric: share, over: []string{"pillion"}, limit: 1.05},
+		{name: "h1h2", metric: cpu, over: []string{"haproxy"}, limit: 1},
+		{name: "routes20", metric: cpu, over: []string{"pillion-none"}, limit: 1.02},
+		{name: "token", metric: cpu, over: []string{"pillion-none"}, limit: 1.1},
+		{name: "limit", metric: cpu, over: []string{"pillion-none"}, limit: 1.1},
 		{name: "put10m", metric: cpu, over: both, pick: better, limit: 1},
 		{name: "tunnel", metric: flowCPU, over: []string{"haproxy"}, limit: 1},
 		{name: "tunnel4k", metric: flowCPU, over: []string{"haproxy"}, limit: 1},
@@ -57,6 +69,7 @@ func bounds() []bound {
 			bound{name: name, metric: cpu, over: both, pick: worse, limit: 1},
 			bound{name: name, metric: cpu, over: both, pick: better, limit: 1.2})
 	}
+
 	return list
 }
 
@@ -70,7 +83,7 @@ const (
 	noted      outcome = "for information"
 )
 
-// verdict is a bound with what was measured.
+// verdict is a bound and the measured value.
 type verdict struct {
 	Case, Figure   string
 	Quartiles      quartiles
@@ -90,6 +103,7 @@ func judge(cases []*caseResult) []verdict {
 		}
 		verdicts = append(verdicts, compareWithOld(c)...)
 	}
+
 	return verdicts
 }
 
@@ -100,12 +114,14 @@ func compareWithOld(c *caseResult) []verdict {
 		if slices.Contains([]metric{p50, userCPU, systemCPU}, m) {
 			continue
 		}
+
 		v := bound{metric: m, over: []string{"old"}}.judge(c)
 		if v.Outcome != unmeasured {
 			v.Outcome = noted
 			verdicts = append(verdicts, v)
 		}
 	}
+
 	return verdicts
 }
 
@@ -115,10 +131,12 @@ func (b bound) judge(c *caseResult) verdict {
 	if name == "" {
 		name = "pillion"
 	}
+
 	ours := c.entry(name)
 	if ours == nil || len(ours.Values[b.metric]) == 0 {
 		return v
 	}
+
 	values := ours.Values[b.metric]
 	if len(b.over) > 0 {
 		var ok bool
@@ -126,10 +144,12 @@ func (b bound) judge(c *caseResult) verdict {
 			return v
 		}
 	}
+
 	q := values.quartiles()
 	if math.IsNaN(q.Q1+q.Median+q.Q3) || math.IsInf(q.Q1+q.Median+q.Q3, 0) {
 		return v // divided by a row that cost nothing measurable
 	}
+
 	v.Quartiles = q
 	v.Outcome = b.outcome(q.Median)
 	return v
@@ -144,12 +164,14 @@ func (b bound) ratio(c *caseResult, values series) (series, bool) {
 		if base == nil || len(base.Values[b.metric]) == 0 {
 			return nil, false
 		}
+
 		r := values.over(base.Values[b.metric])
 		larger := picked == nil || r.median() > picked.median()
 		if picked == nil || larger == (b.pick == better) {
 			picked = r
 		}
 	}
+
 	return picked, true
 }
 
@@ -168,11 +190,13 @@ func (b bound) figure() string {
 	if b.of != "" {
 		figure = b.of + " " + figure
 	}
+
 	switch {
 	case len(b.over) > 1:
 		return fmt.Sprintf("%s × %s %s and %s", figure, b.pick, b.over[0], b.over[1])
 	case len(b.over) == 1:
 		return figure + " × " + b.over[0]
 	}
+
 	return figure
 }

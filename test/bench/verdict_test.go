@@ -38,6 +38,7 @@ func TestBound_WithoutItsRowsIsNotMeasured(t *testing.T) {
 	if v := (bound{metric: cpu, over: both, pick: worse, limit: 1}).judge(c); v.Outcome != unmeasured {
 		t.Errorf("%+v", v)
 	}
+
 	if v := (bound{metric: calls, limit: 4.7}).judge(c); v.Outcome != unmeasured {
 		t.Errorf("%+v", v)
 	}
@@ -71,6 +72,7 @@ func TestBound_DividedByNothingIsNotMeasured(t *testing.T) {
 	if v := (bound{metric: userCPU, over: []string{"old"}}).judge(c); v.Outcome != unmeasured {
 		t.Errorf("%+v", v)
 	}
+
 	if v := compareWithOld(c); len(v) != 1 || v[0].Outcome != noted || v[0].Quartiles.Median != 2 {
 		t.Errorf("%+v", v)
 	}

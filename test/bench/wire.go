@@ -18,7 +18,7 @@ func send(fd int, b []byte) (int, error) {
 	return result(n, errno)
 }
 
-// receive reads what is there, without blocking.
+// receive reads the available bytes without blocking.
 func receive(fd int, b []byte) (int, error) {
 	return receiveFlags(fd, b, 0)
 }
@@ -41,7 +41,7 @@ func result(n uintptr, errno syscall.Errno) (int, error) {
 	return int(n), nil
 }
 
-// again says that the socket would have blocked.
+// again reports whether the socket would have blocked.
 func again(err error) bool {
 	return err == unix.EAGAIN || err == unix.EINTR
 }
@@ -71,7 +71,7 @@ func (p *poller) add(fd int) error {
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
-// watch says whether writability is of interest beside readability.
+// watch sets whether the poller also reports that the socket is writable.
 func (p *poller) watch(fd int, writable bool) error {
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
 	if writable {

@@ -24,29 +24,34 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/await"
 )
 
-// serviceVariable tells the test binary to be an interoperability service; the value is the name that it says in nameKey.
+// serviceVariable turns the test binary into an interoperability service. Its
+// value is the name that the service sends in nameKey.
 const (
 	serviceVariable = "PILLION_INTEROP_SERVICE"
 	nameKey         = "x-backend"
 )
 
-// runInteropService is the side of the service. It returns only in a process that is none.
+// runInteropService runs the service if the process is one. Otherwise it
+// returns.
 func runInteropService() {
 	name := os.Getenv(serviceVariable)
 	if name == "" {
 		return
 	}
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+
 	fmt.Println(l.Addr())
 	go func() { // the parent's end of this pipe closes however the parent ends
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	s := grpc.NewServer(grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	s := grpc.NewServer(grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo,
+		next grpc.StreamHandler) error {
 		_ = stream.SetHeader(metadata.Pairs(nameKey, name))
 		return next(srv, stream)
 	}), grpc.UnaryInterceptor(sayDeadline))
@@ -55,23 +60,26 @@ func runInteropService() {
 	os.Exit(1)
 }
 
-// services starts n services in processes of their own, and the list of them.
+// services starts n services as processes and returns LB_BACKENDS' items.
 func services(t *testing.T, scheme string, n int) ([]*exec.Cmd, *published) {
 	t.Helper()
 	var processes []*exec.Cmd
 	var targets []string
+
 	for i := range n {
 		name := string(rune('a' + i))
 		self, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		cmd := exec.Command(self)
 		cmd.Env = []string{serviceVariable + "=" + name}
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		stdout, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -79,40 +87,46 @@ func services(t *testing.T, scheme string, n int) ([]*exec.Cmd, *published) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+
 		t.Cleanup(func() { _ = stdin.Close(); end(cmd) })
 		address, err := bufio.NewReader(stdout).ReadString('\n')
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		processes = append(processes, cmd)
 		targets = append(targets, scheme+"://"+strings.TrimSpace(address)+"?name="+name)
 	}
+
 	list, err := publish(targets)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return processes, list
 }
 
-// unsettled publishes one list after the other until the function that it returns is called.
-func (p *published) unsettled() (calm func()) {
-	stop, done := make(chan os.Signal), make(chan struct{})
+// keepChanging publishes one list after the other until stop is called.
+func (p *published) keepChanging() (stop func()) {
+	ended, done := make(chan os.Signal), make(chan struct{})
 	go func() {
 		defer close(done)
-		changes.unsettle(stop, p, nil)
+		changes.run(ended, p, nil)
 	}()
-	return sync.OnceFunc(func() { close(stop); <-done })
+	return sync.OnceFunc(func() { close(ended); <-done })
 }
 
-// TestInterop_EveryCasePassesWhileBackendsChange runs the cases one beside the other while the list of backends changes
-// many times a second. What leaves the list finishes the calls that it has.
+// TestInterop_EveryCasePassesWhileBackendsChange runs the cases in parallel
+// while the list of backends changes many times a second. A backend that leaves
+// the list finishes its calls.
 func TestInterop_EveryCasePassesWhileBackendsChange(t *testing.T) {
 	for _, scheme := range []string{"h2c", "http"} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
 			_, list := services(t, scheme, 3)
 			p := pillion.Start(t, list.environment())
-			t.Cleanup(list.unsettled())
+			t.Cleanup(list.keepChanging())
+
 			t.Run("cases", func(t *testing.T) {
 				for _, c := range interopCases {
 					t.Run(c.name, func(t *testing.T) {
@@ -125,10 +139,12 @@ func TestInterop_EveryCasePassesWhileBackendsChange(t *testing.T) {
 	}
 }
 
-// noticed is how long after a backend's death a call may still be sent to it: until its end has come through.
+// noticed is how long after the death of a backend calls may still be sent to
+// it.
 const noticed = 200 * time.Millisecond
 
-// TestInterop_ABackendsDeathEndsItsCallsOnly kills one of three backends in the middle of streams, calls and cases.
+// TestInterop_ABackendsDeathEndsItsCallsOnly kills one of three backends in the
+// middle of streams, calls and cases.
 func TestInterop_ABackendsDeathEndsItsCallsOnly(t *testing.T) {
 	for _, scheme := range []string{"h2c", "http"} {
 		t.Run(scheme, func(t *testing.T) {
@@ -152,21 +168,24 @@ func TestInterop_ABackendsDeathEndsItsCallsOnly(t *testing.T) {
 	}
 }
 
-// stream is a call in both directions that a backend has answered once.
+// stream is a call in both directions with one answer so far.
 type stream struct {
 	grpc.BidiStreamingClient[testgrpc.StreamingOutputCallRequest, testgrpc.StreamingOutputCallResponse]
 	backend string
 }
 
 func (s stream) ping() error {
-	if err := s.Send(&testgrpc.StreamingOutputCallRequest{ResponseParameters: []*testgrpc.ResponseParameters{{Size: 10}}}); err != nil && !errors.Is(err, io.EOF) {
+	err := s.Send(&testgrpc.StreamingOutputCallRequest{
+		ResponseParameters: []*testgrpc.ResponseParameters{{Size: 10}},
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	_, err := s.Recv() // which says why a Send failed, too
+	_, err = s.Recv() // which says why a Send failed, too
 	return err
 }
 
-// silent says nothing more and returns what it is told.
+// silent sends nothing more and returns the result.
 func (s stream) silent() error {
 	_, err := s.Recv()
 	return err
@@ -179,21 +198,26 @@ func openStreams(ctx context.Context, t *testing.T, c testgrpc.TestServiceClient
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		one := stream{BidiStreamingClient: s}
 		if err := one.ping(); err != nil {
 			t.Fatal(err)
 		}
+
 		head, err := s.Header()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		one.backend = strings.Join(head.Get(nameKey), "")
 		all = append(all, one)
 	}
+
 	return all
 }
 
-// judgeStreams wants UNAVAILABLE for those of the dead backend, and an answer and an orderly end for all others.
+// judgeStreams checks that the streams of the killed backend end with
+// UNAVAILABLE, and that all others get an answer and end normally.
 func judgeStreams(t *testing.T, all []stream, dead string) {
 	t.Helper()
 	ended := 0
@@ -205,18 +229,20 @@ func judgeStreams(t *testing.T, all []stream, dead string) {
 			}
 			continue
 		}
+
 		err := errors.Join(s.ping(), s.CloseSend())
 		if _, end := s.Recv(); err != nil || !errors.Is(end, io.EOF) {
 			t.Errorf("a stream of %s: %v, then %v", s.backend, err, end)
 		}
 	}
+
 	t.Logf("%d of %d streams were on the dead backend", ended, len(all))
 	if ended == 0 || ended == len(all) {
 		t.Error("the death hit none, or all, so it proves nothing")
 	}
 }
 
-// traffic is calls and cases that go on until it is judged.
+// traffic runs calls and cases until judge.
 type traffic struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -234,6 +260,7 @@ func startTraffic(ctx context.Context, c testgrpc.TestServiceClient, address str
 	l := &traffic{}
 	going, cancel := context.WithCancel(ctx)
 	l.cancel = cancel
+
 	repeat := func(what string, one func(i int) error) {
 		l.running.Go(func() {
 			for i := 0; going.Err() == nil; i++ {
@@ -248,13 +275,14 @@ func startTraffic(ctx context.Context, c testgrpc.TestServiceClient, address str
 			return err
 		})
 	}
+
 	repeat("a case", func(i int) error {
-		return playCase(ctx, interopCases[i%len(interopCases)].name, address)
+		return tryCase(ctx, interopCases[i%len(interopCases)].name, address)
 	})
 	return l
 }
 
-// after waits for so many more calls.
+// after waits for n more calls.
 func (l *traffic) after(t *testing.T, n int) {
 	t.Helper()
 	n += l.ended.Len()
@@ -263,13 +291,16 @@ func (l *traffic) after(t *testing.T, n int) {
 	}
 }
 
-// judge ends the traffic. What was under way at the death may have ended UNAVAILABLE, and nothing else may have failed. The
-// exception is a case whose stream had no answer yet, and whose caller says nothing more: it is told at its deadline only,
-// because net/http's client waits for the next byte of the request before it gives a lost connection's calls up.
+// judge ends the traffic. Calls that were in progress at the death may have
+// ended with UNAVAILABLE. No other call may have failed, with one exception: a
+// case whose stream has no answer yet and whose caller sends nothing more. It
+// ends only at its deadline, because net/http's client waits for the next byte
+// of a request before it ends the calls of a lost connection.
 func (l *traffic) judge(t *testing.T, died time.Time) {
 	t.Helper()
 	l.cancel()
 	l.running.Wait()
+
 	hit, cases := 0, 0
 	for _, a := range l.ended.All() {
 		if a.what == "a case" {
@@ -278,11 +309,13 @@ func (l *traffic) judge(t *testing.T, died time.Time) {
 		if a.err == nil {
 			continue
 		}
+
 		hit++
 		known := strings.Contains(a.err.Error(), "Unavailable")
 		if !known || a.began.After(died.Add(noticed)) {
 			t.Errorf("%s that began %v after the death: %v", a.what, a.began.Sub(died), a.err)
 		}
 	}
+
 	t.Logf("%d calls and cases, %d of them cases, %d ended UNAVAILABLE", l.ended.Len(), cases, hit)
 }

@@ -21,7 +21,7 @@ import (
 
 type call = func(context.Context, testgrpc.TestServiceClient, *grpc.ClientConn) error
 
-// interopCases are grpc-go's standard cases by their standard names, then ours.
+// interopCases has grpc-go's standard cases by name, and further ones.
 var interopCases = []struct {
 	name string
 	run  call
@@ -53,7 +53,7 @@ var interopCases = []struct {
 	{"our_deadline_reaches_the_backend", deadlineIsPassedOn},
 }
 
-// standard is a case of grpc-go's, which ends the process when it fails.
+// standard is a case of grpc-go, which ends the process if it fails.
 func standard(f func(context.Context, testgrpc.TestServiceClient, ...grpc.CallOption)) call {
 	return func(ctx context.Context, c testgrpc.TestServiceClient, _ *grpc.ClientConn) error {
 		f(ctx, c)
@@ -101,6 +101,7 @@ func thirtyStreams(ctx context.Context, c testgrpc.TestServiceClient, _ *grpc.Cl
 		streams.Go(func() { interop.DoPingPong(ctx, c) })
 	}
 	streams.Wait()
+
 	return nil
 }
 
@@ -108,59 +109,74 @@ func bigMetadata(ctx context.Context, c testgrpc.TestServiceClient, _ *grpc.Clie
 	const key = "x-grpc-test-echo-initial"
 	value := strings.Repeat("0123456789abcdef", 6<<10/16)
 	var back metadata.MD
-	_, err := c.UnaryCall(metadata.AppendToOutgoingContext(ctx, key, value), &testgrpc.SimpleRequest{ResponseSize: 1}, grpc.Header(&back))
+	_, err := c.UnaryCall(metadata.AppendToOutgoingContext(ctx, key, value), &testgrpc.SimpleRequest{ResponseSize: 1},
+		grpc.Header(&back))
 	if got := strings.Join(back.Get(key), ""); err != nil || got != value {
 		return fmt.Errorf("%d of %d bytes came back: %w", len(got), len(value), err)
 	}
+
 	return nil
 }
 
-// answersAfterHalfClose sends all, says so, and still wants three messages that come later.
+// answersAfterHalfClose sends everything, half-closes, and expects three later
+// messages.
 func answersAfterHalfClose(ctx context.Context, c testgrpc.TestServiceClient, _ *grpc.ClientConn) error {
 	s, err := c.FullDuplexCall(ctx)
 	if err != nil {
 		return err
 	}
+
 	pause := int32(200 * time.Millisecond / time.Microsecond)
 	wanted := []*testgrpc.ResponseParameters{{Size: 10}, {Size: 10, IntervalUs: pause}, {Size: 10, IntervalUs: pause}}
-	if err := errors.Join(s.Send(&testgrpc.StreamingOutputCallRequest{ResponseParameters: wanted}), s.CloseSend()); err != nil {
+	if err := errors.Join(s.Send(&testgrpc.StreamingOutputCallRequest{ResponseParameters: wanted}),
+		s.CloseSend()); err != nil {
 		return err
 	}
+
 	for i := range wanted {
 		if _, err := s.Recv(); err != nil {
 			return fmt.Errorf("message %d after our end: %w", i+1, err)
 		}
 	}
+
 	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("the stream's end is %w", err)
 	}
+
 	return nil
 }
 
-// endsBeforeItsCaller wants the status of a call to which it could still say more.
+// endsBeforeItsCaller expects the status of a call before the caller has
+// half-closed it.
 func endsBeforeItsCaller(ctx context.Context, c testgrpc.TestServiceClient, _ *grpc.ClientConn) error {
 	s, err := c.FullDuplexCall(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.Send(&testgrpc.StreamingOutputCallRequest{ResponseStatus: &testgrpc.EchoStatus{Code: int32(codes.DataLoss)}}); err != nil {
+	lost := &testgrpc.EchoStatus{Code: int32(codes.DataLoss)}
+	if err := s.Send(&testgrpc.StreamingOutputCallRequest{ResponseStatus: lost}); err != nil {
 		return err
 	}
+
 	if _, err := s.Recv(); status.Code(err) != codes.DataLoss {
 		return fmt.Errorf("the call ended with %w", err)
 	}
+
 	return nil
 }
 
-// firstMessageAtOnce fails where the first message waits for the second, or for the end.
+// firstMessageAtOnce fails if the first message arrives only with the second or
+// with the end.
 func firstMessageAtOnce(ctx context.Context, c testgrpc.TestServiceClient, _ *grpc.ClientConn) error {
 	const pause = 2 * time.Second
-	s, err := c.StreamingOutputCall(ctx, &testgrpc.StreamingOutputCallRequest{ResponseParameters: []*testgrpc.ResponseParameters{
-		{Size: 100}, {Size: 100, IntervalUs: int32(pause / time.Microsecond)},
-	}})
+	s, err := c.StreamingOutputCall(ctx,
+		&testgrpc.StreamingOutputCallRequest{ResponseParameters: []*testgrpc.ResponseParameters{
+			{Size: 100}, {Size: 100, IntervalUs: int32(pause / time.Microsecond)},
+		}})
 	if err != nil {
 		return err
 	}
+
 	began := time.Now()
 	if _, err := s.Recv(); err != nil {
 		return err
@@ -168,6 +184,7 @@ func firstMessageAtOnce(ctx context.Context, c testgrpc.TestServiceClient, _ *gr
 	if took := time.Since(began); took > pause/2 {
 		return fmt.Errorf("the first message took %v", took)
 	}
+
 	return nil
 }
 
@@ -179,10 +196,12 @@ func deadlineIsPassedOn(ctx context.Context, c testgrpc.TestServiceClient, _ *gr
 	if _, err := c.UnaryCall(ctx, &testgrpc.SimpleRequest{ResponseSize: 1}, grpc.Header(&back)); err != nil {
 		return err
 	}
+
 	seen, err := time.ParseDuration(strings.Join(back.Get("x-deadline-seen"), ""))
 	if err != nil || seen > limit || seen < limit/2 {
 		return fmt.Errorf("of %v the backend saw %v: %w", limit, seen, err)
 	}
+
 	return nil
 }
 

@@ -19,23 +19,27 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// caseVariable tells the test binary to be one case: grpc-go's cases end their process when they fail. The value is the
-// case's name, and that of the second variable the address to call.
+// caseVariable makes the test binary run one case, because grpc-go's cases end
+// their process when they fail. Its value is the case's name. The second
+// variable is the address to call.
 const (
 	caseVariable    = "PILLION_INTEROP_CASE"
 	addressVariable = "PILLION_INTEROP_ADDRESS"
 )
 
-// runInteropCase is the side of the case. It returns only in a process that is none.
+// runInteropCase runs the case if the process was started for one. Otherwise it
+// returns.
 func runInteropCase() {
 	name := os.Getenv(caseVariable)
 	if name == "" {
 		return
 	}
+
 	for _, c := range interopCases {
 		if c.name != name {
 			continue
 		}
+
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		conn := dial(os.Getenv(addressVariable))
@@ -43,13 +47,15 @@ func runInteropCase() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+
 		os.Exit(0)
 	}
+
 	fmt.Fprintln(os.Stderr, "no such case:", name)
 	os.Exit(1)
 }
 
-// sayDeadline says in x-deadline-seen how much time a unary call had left.
+// sayDeadline sends the remaining time of a unary call in x-deadline-seen.
 func sayDeadline(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	if at, ok := ctx.Deadline(); ok {
 		_ = grpc.SetHeader(ctx, metadata.Pairs("x-deadline-seen", time.Until(at).String()))
@@ -71,11 +77,13 @@ func serveInterop(t *testing.T, l net.Listener) *grpc.Server {
 		s.Stop()
 		<-done
 	})
+
 	return s
 }
 
-// TestInterop_EveryCasePasses runs every case in clear text over each way to a backend: h2c because the target says so,
-// and HTTP/2 because LB_PROTOCOL=auto sees a gRPC request.
+// TestInterop_EveryCasePasses runs every case in clear text, with HTTP/2 to the
+// backend for either reason: the target is h2c, or LB_PROTOCOL=auto detects a
+// gRPC request.
 func TestInterop_EveryCasePasses(t *testing.T) {
 	for _, scheme := range []string{"h2c", "http"} {
 		t.Run(scheme, func(t *testing.T) {
@@ -98,17 +106,19 @@ func TestInterop_WithoutABackendACallIsUnavailable(t *testing.T) {
 
 func runCase(t *testing.T, name, address string) {
 	t.Helper()
-	if err := playCase(t.Context(), name, address); err != nil {
+	if err := tryCase(t.Context(), name, address); err != nil {
 		t.Error(err)
 	}
 }
 
-// playCase runs a case in a process of its own and returns what it says when it fails.
-func playCase(ctx context.Context, name, address string) error {
+// tryCase runs a case in a new process. It returns the output if the case
+// fails.
+func tryCase(ctx context.Context, name, address string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
+
 	cmd := exec.CommandContext(ctx, self)
 	cmd.Env = []string{caseVariable + "=" + name, addressVariable + "=" + address}
 	var out bytes.Buffer
@@ -116,11 +126,13 @@ func playCase(ctx context.Context, name, address string) error {
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(out.String()))
 	}
+
 	return nil
 }
 
-// runInProcess is for cases of our own, which return their errors.
-func runInProcess(t *testing.T, address string, run func(context.Context, testgrpc.TestServiceClient, *grpc.ClientConn) error) {
+// runInProcess runs a case that returns an error instead of ending the process.
+func runInProcess(t *testing.T, address string,
+	run func(context.Context, testgrpc.TestServiceClient, *grpc.ClientConn) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

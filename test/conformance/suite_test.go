@@ -1,8 +1,10 @@
-// Package conformance lets other people's test suites judge the program: h2spec for the HTTP/2 that it speaks to
-// clients, grpc-go's interoperability cases for gRPC in both directions, and the cases of a WebSocket tunnel. README.md
-// says how to run each, and what it says today.
+// Package conformance runs test suites of other projects against the program:
+// h2spec for HTTP/2 with clients, grpc-go's interoperability cases for gRPC in
+// both directions, and cases for WebSocket tunnels. README.md says how to run
+// each, and has the results.
 //
-// It is a module of its own, so that the suites' dependencies stay out of the program's.
+// It is a separate module, so that the suites' dependencies stay out of the
+// program's.
 package conformance
 
 import (

@@ -1,13 +1,15 @@
-// Package docs holds the documentation to its word. Its tests read the README and everything below deploy/, run their
-// shell blocks, and compare the names, paths, defaults and messages in them with what the program has.
+// Package docs tests the documentation against the program. It runs the shell
+// blocks of the README and of everything below deploy/, and compares the names,
+// paths, defaults and messages in these documents with those of the program.
 //
-// A fenced block of a Markdown file says in its first line what it is for:
+// The first line of a fenced block in a Markdown file says how it is tested:
 //
 //	sh           has to be valid shell; nothing runs
-//	sh serve     starts the program, and belongs together with the "sh client" blocks up to the next "sh serve"
+//	sh serve     starts the program for the "sh client" blocks up to the next "sh serve"
 //	sh client    runs against the program that the last "sh serve" started, and has to succeed
-//	sh deploy    is a gcloud command that makes a service, run against a Cloud Run API on loopback
-//	sh replace   the same, with a service that stands in a file
+//	sh deploy    is a gcloud command that creates a service; it runs against a fake Cloud Run API on loopback
+//	sh replace   is the same, with the service in a file
 //
-// The package has no code of its own and imports none of the program's packages.
+// The package has no code besides its tests and imports no package of the
+// program.
 package docs

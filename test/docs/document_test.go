@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// root is the folder of the module, as seen from this package.
+// root is the folder of the module, relative to this package.
 const root = "../.."
 
 // document is one file of the documentation.
@@ -21,8 +21,8 @@ type document struct {
 // block is one fenced block of a Markdown file.
 type block struct {
 	Document string
-	Line     int    // of its fence
-	Kind     string // what stands behind the fence: "sh client"
+	Line     int    // the line of its fence
+	Kind     string // the text after the fence, such as "sh client"
 	Text     string
 }
 
@@ -35,13 +35,16 @@ func read(t *testing.T, path string) document {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return document{Path: path, Text: string(content)}
 }
 
-// documents returns the README, the other pages at the top, the image's and the build's files, and all of deploy/.
+// documents returns the pages of the top folder, of config and of test, the
+// Dockerfile and other build files, and all files of deploy/.
 func documents(t *testing.T) []document {
 	t.Helper()
-	paths := []string{"README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "Dockerfile", "cloudbuild.yaml"}
+	paths := []string{"README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "Dockerfile", "cloudbuild.yaml",
+		"config/README.md", "test/README.md", "test/bench/README.md", "test/fakemetadata/README.md"}
 	err := filepath.WalkDir(filepath.Join(root, "deploy"), func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
 			paths = append(paths, strings.TrimPrefix(filepath.ToSlash(path), root+"/"))
@@ -51,10 +54,12 @@ func documents(t *testing.T) []document {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var all []document
 	for _, path := range paths {
 		all = append(all, read(t, path))
 	}
+
 	return all
 }
 
@@ -62,7 +67,7 @@ func pages(t *testing.T) []document {
 	return slices.DeleteFunc(documents(t), func(d document) bool { return !strings.HasSuffix(d.Path, ".md") })
 }
 
-// blocks returns the fenced blocks of a page in their order.
+// blocks returns the fenced blocks of a page, in order.
 func (d document) blocks() []block {
 	var all []block
 	var open *block
@@ -78,6 +83,7 @@ func (d document) blocks() []block {
 			open.Text += line + "\n"
 		}
 	}
+
 	return all
 }
 
@@ -91,5 +97,6 @@ func shellBlocks(t *testing.T) []block {
 			}
 		}
 	}
+
 	return all
 }

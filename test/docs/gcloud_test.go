@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// shape is what matters of a Cloud Run service.
+// shape has the parts of a Cloud Run service that the tests compare.
 type shape struct {
 	Name, Account        string
 	Dependencies         map[string][]string
@@ -18,7 +18,8 @@ type shape struct {
 	Containers           []any
 }
 
-// shapeOf reads a service of the Knative API. What is the same in different words is made the same.
+// shapeOf reads a service of the Knative API. Values that mean the same are
+// written the same way.
 func shapeOf(t *testing.T, service map[string]any) shape {
 	t.Helper()
 	template := at(service, "spec", "template")
@@ -34,30 +35,35 @@ func shapeOf(t *testing.T, service map[string]any) shape {
 			t.Errorf("container-dependencies %q: %v", text, err)
 		}
 	}
+
 	s.Containers, _ = at(template, "spec", "containers").([]any)
 	for _, c := range s.Containers {
 		c := c.(map[string]any)
 		if resources, ok := c["resources"].(map[string]any); ok {
-			delete(resources, "requests") // gcloud sends an empty one
+			delete(resources, "requests") // gcloud sends an empty object
 		}
 		if port, ok := at(c, "ports", 0).(map[string]any); ok && port["name"] == "http1" {
-			delete(port, "name") // the default
+			delete(port, "name") // http1 is the default
 		}
+
 		if env, ok := c["env"].([]any); ok {
 			slices.SortFunc(env, func(a, b any) int { return strings.Compare(at(a, "name").(string), at(b, "name").(string)) })
 		}
 		if len(s.Containers) == 1 {
-			delete(c, "name") // of no use where there is one
+			delete(c, "name") // a single container needs no name
 		}
 	}
+
 	return s
 }
 
-// Each command of deploy/cloudrun and the file below it make the same service.
+// Each command in the README of deploy/cloudrun and the file below it create
+// the same service.
 func TestGcloud_CommandsAndFilesMakeTheSameService(t *testing.T) {
 	t.Parallel()
 	newGoogleAPI(t)
 	var deploy block
+
 	pairs := 0
 	for _, b := range read(t, "deploy/cloudrun/README.md").blocks() {
 		switch b.Kind {
@@ -73,12 +79,14 @@ func TestGcloud_CommandsAndFilesMakeTheSameService(t *testing.T) {
 				if !reflect.DeepEqual(byCommand, byFile) {
 					t.Errorf("the command in line %d makes\n%s\nand the file\n%s", command.Line, pretty(byCommand), pretty(byFile))
 				}
+
 				contract(t, byFile)
 			})
 		}
 	}
-	if pairs != 3 {
-		t.Errorf("found %d shapes, not 3", pairs)
+
+	if pairs != 5 {
+		t.Errorf("found %d pairs of a command and a file, want 5", pairs)
 	}
 }
 
@@ -87,7 +95,8 @@ func pretty(v any) string {
 	return string(text)
 }
 
-// contract checks what the platform asks of every service: one port, and a startup probe for whoever others wait for.
+// contract checks what Cloud Run requires of every service: one container with
+// a port, and a startup probe for each container that others depend on.
 func contract(t *testing.T, s shape) {
 	t.Helper()
 	ports, probed := 0, map[string]bool{}
@@ -98,33 +107,37 @@ func contract(t *testing.T, s shape) {
 		name, _ := at(c, "name").(string)
 		probed[name] = at(c, "startupProbe") != nil
 	}
+
 	if ports != 1 {
-		t.Errorf("%d containers have a port", ports)
+		t.Errorf("%d containers have a port, want 1", ports)
 	}
+
 	for _, before := range s.Dependencies {
 		for _, name := range before {
 			if !probed[name] {
-				t.Errorf("others wait for %q, which has no startup probe, so the wait is for nothing", name)
+				t.Errorf("others depend on %q, which has no startup probe, so nothing would wait", name)
 			}
 		}
 	}
 }
 
-// The command in the README makes what it says: our container with the port and the values intact, after the app.
-func TestGcloud_TheREADMEsCommandMakesWhatItSays(t *testing.T) {
+// The command in the README creates the documented service: after the app,
+// Pillion's container with the port and the unchanged values.
+func TestGcloud_TheREADMEsCommandCreatesTheDocumentedService(t *testing.T) {
 	t.Parallel()
 	a := newGoogleAPI(t)
 	for _, b := range read(t, "README.md").blocks() {
 		if b.Kind != "sh deploy" {
 			continue
 		}
+
 		s := shapeOf(t, a.service(t, b.Text))
 		lb, app := at(s.Containers, 0), at(s.Containers, 1)
 		for what, pair := range map[string][2]any{
 			"our name":     {at(lb, "name"), "lb"},
 			"our port":     {at(lb, "ports", 0, "containerPort"), 8080.0},
 			"our backends": {at(lb, "env", 0), map[string]any{"name": "LB_BACKENDS", "value": ":9000"}},
-			"our affinity": {at(lb, "env", 1), map[string]any{"name": "LB_SESSION_AFFINITY", "value": "cookie"}},
+			"nothing else": {at(lb, "env", 1), nil},
 			"our start":    {at(lb, "startupProbe", "httpGet", "path"), "/.lb/started"},
 			"our life":     {at(lb, "livenessProbe", "httpGet", "path"), "/.lb/live"},
 			"the app":      {at(app, "name"), "app"},
@@ -134,52 +147,63 @@ func TestGcloud_TheREADMEsCommandMakesWhatItSays(t *testing.T) {
 			"who is first": {s.Dependencies, map[string][]string{"lb": {"app"}}},
 		} {
 			if !reflect.DeepEqual(pair[0], pair[1]) {
-				t.Errorf("%s: gcloud sends %v, not %v", what, pair[0], pair[1])
+				t.Errorf("%s: gcloud sends %v, want %v", what, pair[0], pair[1])
 			}
 		}
+
 		return
 	}
-	t.Error("README.md has no command to deploy")
+
+	t.Error("README.md has no block of the kind sh deploy")
 }
 
-// What a service of deploy/cloudrun reads and calls, its account may read and call: a command of the page says so.
+// For everything that a service of deploy/cloudrun reads or calls, a command on
+// the page grants its account the role.
 func TestGcloud_AccountsGetTheRolesThatTheyNeed(t *testing.T) {
 	t.Parallel()
 	page := read(t, "deploy/cloudrun/README.md")
 	granted := func(to, on, role string) bool {
-		return regexp.MustCompile(`add-iam-policy-binding ` + on + ` (?:[^\n]*\\\n)*[^\n]*serviceAccount:` + to + `[^\n]*\n[^\n]*` + role).MatchString(page.Text)
+		return regexp.MustCompile(`add-iam-policy-binding ` + on + ` (?:[^\n]*\\\n)*[^\n]*serviceAccount:` + to +
+			`[^\n]*\n[^\n]*` + role).MatchString(page.Text)
 	}
+
 	needs := 0
 	for _, b := range page.blocks() {
 		account := regexp.MustCompile(`--service-account=(\S+)`).FindStringSubmatch(b.Text)
 		if b.Kind != "sh deploy" || account == nil {
 			continue
 		}
+
 		name, _, _ := strings.Cut(account[1], "@")
 		if !strings.Contains(page.Text, "service-accounts create "+name+"\n") {
-			t.Errorf("%s:%d: nothing makes the account %s", b.Document, b.Line, name)
+			t.Errorf("%s:%d: no command creates the account %s", b.Document, b.Line, name)
 		}
-		for pattern, role := range map[string]string{`--set-secrets=\w+=([\w-]+):`: "roles/secretmanager.secretAccessor", `run://(\w+)`: "roles/run.invoker"} {
+
+		for pattern, role := range map[string]string{`--set-secrets=\w+=([\w-]+):`: "roles/secretmanager.secretAccessor",
+			`run://(\w+)`: "roles/run.invoker"} {
 			for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(b.Text, -1) {
 				if needs++; !granted(account[1], m[1], role) {
-					t.Errorf("%s:%d: %s gets no %s on %s", b.Document, b.Line, account[1], role, m[1])
+					t.Errorf("%s:%d: no command grants %s the role %s on %s", b.Document, b.Line, account[1], role, m[1])
 				}
 			}
 		}
 	}
+
 	if needs < 4 {
-		t.Errorf("found %d needs", needs)
+		t.Errorf("found %d needed roles, want 4 at least", needs)
 	}
 }
 
-// Every other line of gcloud passes gcloud's parser. What it asks for does not exist here, so it may fail later.
-func TestGcloud_EveryOtherCommandIsUnderstood(t *testing.T) {
+// gcloud's parser accepts every other gcloud command. The command may fail
+// later, because the resources that it names do not exist here.
+func TestGcloud_EveryOtherCommandIsAccepted(t *testing.T) {
 	t.Parallel()
 	newGoogleAPI(t)
 	for _, b := range shellBlocks(t) {
 		if !strings.Contains(b.Text, "gcloud ") || b.Kind != "sh" || strings.Contains(b.Text, "builds submit") {
 			continue
 		}
+
 		t.Run(b.Document, func(t *testing.T) {
 			t.Parallel()
 			understood(t, newGoogleAPI(t), b)
@@ -187,43 +211,53 @@ func TestGcloud_EveryOtherCommandIsUnderstood(t *testing.T) {
 	}
 }
 
-// understood runs a block, each command of it whatever became of the one before, and looks for gcloud's complaints.
+// understood runs all commands of a block, also after one has failed, and fails
+// the test for an error of gcloud's parser.
 func understood(t *testing.T, a *googleAPI, b block) {
 	t.Helper()
 	_, printed := a.run(t, "set +e\n"+strings.ReplaceAll(b.Text, "/dev/urandom", "/dev/zero"))
-	for _, sign := range []string{"unrecognized arguments", "Invalid choice", "Invalid value", "Bad syntax", "argument --", "must be specified", "Unable to read file"} {
+	for _, sign := range []string{"unrecognized arguments", "Invalid choice", "Invalid value", "Bad syntax", "argument --",
+		"must be specified", "Unable to read file"} {
 		if strings.Contains(printed, sign) {
 			t.Errorf("%s:%d: %s", b.Document, b.Line, printed)
 		}
 	}
-	if strings.Contains(b.Text, "instances create") && !strings.Contains(pretty(a.changes), `"value": "http://10.132.0.7:8080;http://10.132.0.8:8080"`) {
-		t.Errorf("%s:%d: the attribute does not arrive as it was written: %s", b.Document, b.Line, pretty(a.changes))
+
+	if strings.Contains(b.Text, "compute instances create") && !strings.Contains(pretty(a.changes),
+		`"value": "http://10.132.0.7:8080;http://10.132.0.8:8080"`) {
+		t.Errorf("%s:%d: the value of the attribute was changed on the way: %s", b.Document, b.Line, pretty(a.changes))
 	}
 }
 
-// gcloud reads cloudbuild.yaml, knows all its fields, and every substitution in it is defined.
-func TestGcloud_TheBuildIsUnderstood(t *testing.T) {
+// gcloud accepts cloudbuild.yaml with all its fields, and every substitution in
+// it is defined.
+func TestGcloud_TheBuildIsAccepted(t *testing.T) {
 	t.Parallel()
 	a := newGoogleAPI(t)
-	code, printed := a.run(t, "gcloud builds submit --no-source --async --config=cloudbuild.yaml --substitutions=_REGION=europe-west1,_TAG=v1,_SERVICE=shop")
+	code, printed := a.run(t, "gcloud builds submit --no-source --async --config=cloudbuild.yaml "+
+		"--substitutions=_REGION=europe-west1,_TAG=v1,_SERVICE=shop")
 	if code != 0 {
-		t.Fatalf("gcloud ends with %d:\n%s", code, printed)
+		t.Fatalf("gcloud exits with %d, want 0:\n%s", code, printed)
 	}
+
 	for _, c := range a.changes {
 		if strings.HasSuffix(c.Path, "/builds") {
 			steps, _ := c.Body["steps"].([]any)
 			if len(steps) != 4 || at(steps, 0, "name") != "golang:1.26" {
-				t.Errorf("gcloud sends the steps %s", pretty(steps))
+				t.Errorf("gcloud sends other steps than 4 that begin with golang:1.26: %s", pretty(steps))
 			}
+
 			script, _ := at(steps, 3, "args", 1).(string)
 			fill := strings.NewReplacer("${_SERVICE}", "shop", "${_REGION}", "europe-west1", "${_CONTAINER}", "lb",
 				"${PROJECT_ID}", "test-project", "${_REPOSITORY}", "containers", "${_TAG}", "v1")
 			understood(t, newGoogleAPI(t), block{Document: "cloudbuild.yaml", Text: fill.Replace(script)})
 			if at(c.Body, "substitutions", "_REPOSITORY") != "containers" {
-				t.Errorf("gcloud sends the substitutions %s", pretty(c.Body["substitutions"]))
+				t.Errorf("gcloud sends the substitutions %s, want _REPOSITORY=containers", pretty(c.Body["substitutions"]))
 			}
+
 			return
 		}
 	}
+
 	t.Errorf("gcloud sent no build:\n%s", printed)
 }

@@ -16,17 +16,19 @@ import (
 	"testing"
 )
 
-// googleAPI stands in for Google's APIs on loopback, so that the real gcloud runs without an account and nothing leaves the
-// machine: gcloud takes it for its proxy, and asks for names that exist nowhere. It keeps services, and what was sent to
-// change something; it judges nothing, because that is what gcloud's own parsers of flags and files are here for.
+// googleAPI is a fake of Google's APIs on loopback, so that the real gcloud
+// runs without an account and without the network. gcloud uses it as its proxy,
+// and asks for host names that do not exist. It stores services and records the
+// requests that change something. It checks nothing itself: gcloud's own
+// parsers of flags and files do that.
 type googleAPI struct {
 	proxy    *httptest.Server
 	mu       sync.Mutex
-	services map[string]map[string]any // by path
+	services map[string]map[string]any // by their paths
 	changes  []change
 }
 
-// change is a request that changes something.
+// change is a request that changes a resource.
 type change struct {
 	Path string
 	Body map[string]any
@@ -37,14 +39,16 @@ const services = "/apis/serving.knative.dev/v1/namespaces/test-project/services"
 func newGoogleAPI(t *testing.T) *googleAPI {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("gcloud takes seconds for each command")
+		t.Skip("each gcloud command takes seconds")
 	}
 	if _, err := exec.LookPath("gcloud"); err != nil {
-		t.Skip("gcloud is not installed here")
+		t.Skip("gcloud is not installed")
 	}
+
 	a := &googleAPI{services: map[string]map[string]any{}}
 	a.proxy = httptest.NewServer(a)
 	t.Cleanup(a.proxy.Close)
+
 	return a
 }
 
@@ -56,16 +60,18 @@ func (a *googleAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		a.changes = append(a.changes, change{r.URL.Path, body})
 	}
+
 	w.Header().Set("Content-Type", "application/json")
 	answer := a.answer(r, body)
 	if answer == nil {
 		w.WriteHeader(http.StatusNotFound)
 		answer = map[string]any{"error": map[string]any{"code": 404, "status": "NOT_FOUND", "message": "no " + r.URL.Path}}
 	}
-	_ = json.NewEncoder(w).Encode(answer) // gcloud left; its exit status tells
+
+	_ = json.NewEncoder(w).Encode(answer) // if gcloud has gone, its exit status shows it
 }
 
-// answer is what a request gets; nil is not found.
+// answer returns the answer to a request, or nil for 404.
 func (a *googleAPI) answer(r *http.Request, body map[string]any) map[string]any {
 	switch {
 	case strings.HasSuffix(r.URL.Path, ":getIamPolicy"):
@@ -85,10 +91,11 @@ func (a *googleAPI) answer(r *http.Request, body map[string]any) map[string]any 
 		a.services[services+"/"+name] = ready(name, body)
 		return a.services[services+"/"+name]
 	}
+
 	return a.services[r.URL.Path]
 }
 
-// ready is a service as the API shows it when its revision serves.
+// ready returns a service as the API shows it when its revision serves.
 func ready(name string, service map[string]any) map[string]any {
 	s := maps.Clone(service)
 	metadata, _ := maps.Clone(s["metadata"].(map[string]any)), 0
@@ -99,6 +106,7 @@ func ready(name string, service map[string]any) map[string]any {
 	for _, kind := range []string{"Ready", "ConfigurationsReady", "RoutesReady"} {
 		conditions = append(conditions, map[string]any{"type": kind, "status": "True"})
 	}
+
 	s["status"] = map[string]any{
 		"observedGeneration": 1, "conditions": conditions, "url": "https://" + name + ".test",
 		"latestCreatedRevisionName": name + "-1", "latestReadyRevisionName": name + "-1",
@@ -107,7 +115,8 @@ func ready(name string, service map[string]any) map[string]any {
 	return s
 }
 
-// environment is what lets gcloud run here: a project, a token that nobody made out, and this API for all others.
+// environment returns variables with which gcloud runs here: a project, an
+// invented token, and this API as the address of all others.
 func (a *googleAPI) environment(t *testing.T) []string {
 	t.Helper()
 	dir := t.TempDir()
@@ -115,10 +124,12 @@ func (a *googleAPI) environment(t *testing.T) []string {
 	if err := os.WriteFile(token, []byte("made-up"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	proxy, err := url.Parse(a.proxy.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	env := append(plain(dir),
 		"CLOUDSDK_CONFIG="+dir, "CLOUDSDK_CORE_PROJECT=test-project", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE="+token,
 		"CLOUDSDK_CORE_DISABLE_PROMPTS=1", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING=1", "CLOUDSDK_SURVEY_DISABLE_PROMPTS=1",
@@ -126,14 +137,17 @@ func (a *googleAPI) environment(t *testing.T) []string {
 		"CLOUDSDK_CORE_CHECK_GCE_METADATA=0", "NO_GCE_CHECK=true", "GCE_METADATA_HOST=127.0.0.1:1",
 		"CLOUDSDK_PROXY_TYPE=http", "CLOUDSDK_PROXY_ADDRESS="+proxy.Hostname(), "CLOUDSDK_PROXY_PORT="+proxy.Port(),
 	)
-	for _, api := range []string{"RUN", "IAM", "CLOUDRESOURCEMANAGER", "SERVICEUSAGE", "SERVICEMANAGEMENT", "ARTIFACTREGISTRY",
-		"CLOUDBUILD", "STORAGE", "COMPUTE", "SECRETMANAGER", "LOGGING"} {
+	for _, api := range []string{"RUN", "IAM", "CLOUDRESOURCEMANAGER", "SERVICEUSAGE", "SERVICEMANAGEMENT",
+		"ARTIFACTREGISTRY",
+		"CLOUDBUILD", "STORAGE", "COMPUTE", "SECRETMANAGER", "LOGGING", "REDIS"} {
 		env = append(env, "CLOUDSDK_API_ENDPOINT_OVERRIDES_"+api+"=http://googleapis.test/")
 	}
+
 	return env
 }
 
-// run runs a shell text at the root of the module, and returns its exit status and what it printed.
+// run runs a shell script in the root folder of the module. It returns the exit
+// status and the output.
 func (a *googleAPI) run(t *testing.T, text string) (int, string) {
 	t.Helper()
 	command := exec.Command(bash(t), "-euo", "pipefail", "-c", text)
@@ -142,16 +156,19 @@ func (a *googleAPI) run(t *testing.T, text string) (int, string) {
 	if _, failed := err.(*exec.ExitError); err != nil && !failed {
 		t.Fatal(err)
 	}
+
 	return command.ProcessState.ExitCode(), string(out)
 }
 
-// service runs a text that makes or replaces one service, and returns the service that was sent.
+// service runs a script that creates or replaces one service, and returns the
+// service that gcloud sent.
 func (a *googleAPI) service(t *testing.T, text string) map[string]any {
 	t.Helper()
 	code, printed := a.run(t, text)
 	if code != 0 {
-		t.Fatalf("gcloud ends with %d:\n%s", code, printed)
+		t.Fatalf("gcloud exits with %d, want 0:\n%s", code, printed)
 	}
+
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range a.changes {
@@ -159,11 +176,13 @@ func (a *googleAPI) service(t *testing.T, text string) map[string]any {
 			return c.Body
 		}
 	}
+
 	t.Fatalf("gcloud sent no service:\n%s", printed)
 	return nil
 }
 
-// at walks through decoded JSON by keys and indexes: "spec", "containers", 0. It is nil where there is nothing.
+// at follows keys and indexes through decoded JSON, such as "spec",
+// "containers", 0. It returns nil if there is no such value.
 func at(v any, steps ...any) any {
 	for _, step := range steps {
 		switch step := step.(type) {
@@ -180,5 +199,6 @@ func at(v any, steps ...any) any {
 			panic(fmt.Sprintf("a step of type %T", step))
 		}
 	}
+
 	return v
 }

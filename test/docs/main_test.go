@@ -10,7 +10,8 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/binary"
 )
 
-// pillion is the program that the documents are about, and fakemetadata the path of its stand-in for a metadata server.
+// pillion is the documented program, and fakemetadata the path of the fake
+// metadata server.
 var (
 	pillion      *binary.Binary
 	fakemetadata string
@@ -29,6 +30,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+
 	fakemetadata = filepath.Join(dir, "fakemetadata")
 	build := exec.Command("go", "build", "-o", fakemetadata, "./test/fakemetadata")
 	build.Dir = root
@@ -36,5 +38,6 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
+
 	return m.Run()
 }

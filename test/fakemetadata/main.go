@@ -1,12 +1,14 @@
-// Command fakemetadata is a metadata server for a laptop, so that what needs one can be tried without a cloud:
+// Command fakemetadata is a metadata server for a laptop, to try features that
+// need one without a cloud:
 //
 //	go run ./test/fakemetadata -listen 127.0.0.1:8099 'instance/attributes/lb-backends=:8081;:8082' &
 //	GCE_METADATA_HOST=127.0.0.1:8099 go run .
 //	curl -X PUT -d ':8081' http://127.0.0.1:8099/control/values/instance/attributes/lb-backends
 //	curl -X PUT -d 'slow 3s' http://127.0.0.1:8099/control/fault
 //
-// For a container listen on 0.0.0.0 and give the container the host's address in GCE_METADATA_HOST. Nothing is guarded:
-// who reaches it may change it. Arguments are values, PATH=VALUE. It serves until it is interrupted.
+// For a container listen on 0.0.0.0 and give the container the host's address
+// in GCE_METADATA_HOST. Nothing is guarded: who reaches it may change it.
+// Arguments are values, PATH=VALUE. It serves until it is interrupted.
 package main
 
 import (
@@ -34,7 +36,8 @@ func main() {
 	}
 }
 
-// run serves until ctx ends. The first line it prints is the address for GCE_METADATA_HOST.
+// run serves until ctx ends. The first line it prints is the address for
+// GCE_METADATA_HOST.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var id server.Identity
 	flags := flag.NewFlagSet("fakemetadata", flag.ContinueOnError)
@@ -46,6 +49,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+
 	s := server.New(id)
 	s.SetTokenLife(*life)
 	for _, value := range flags.Args() {
@@ -55,10 +59,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 		s.Set(path, v)
 	}
+
 	l, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return err
 	}
+
 	fmt.Fprintf(stdout, "GCE_METADATA_HOST=%s\n", l.Addr())
 	return serve(ctx, l, s)
 }
@@ -70,5 +76,6 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+
 	return nil
 }

@@ -22,11 +22,13 @@ func TestRun_ServesTheValuesOfItsArguments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err, <-done)
 	}
+
 	host := strings.TrimSpace(strings.TrimPrefix(line, "GCE_METADATA_HOST="))
 	r, err := http.NewRequest("GET", "http://"+host+"/computeMetadata/v1/instance/attributes/a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	r.Header.Set("Metadata-Flavor", "Google")
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -36,6 +38,7 @@ func TestRun_ServesTheValuesOfItsArguments(t *testing.T) {
 	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "b=c" {
 		t.Errorf("got %q, %v", body, err)
 	}
+
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("run: %v", err)

@@ -14,40 +14,42 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// Fields by which a visitor knows what a whole answer is.
+// The fields by which a visitor recognises a complete answer.
 const (
 	targetField = "X-Target" // the target of the request that is answered
-	earlyField  = "X-Early"  // set where the body was not read, and is not sent back
+	earlyField  = "X-Early"  // set if the backend did not read the body, so that it is not in the answer
 )
 
-// percent is true so often.
+// percent returns true with a probability of n percent.
 func percent(n int) bool { return rand.IntN(100) < n }
 
-// content is the body of a whole answer.
+// content returns the body of a complete answer.
 func content(target string, body []byte) string { return target + "\n" + string(body) }
 
-// breakHTTP1 answers with the target and the body of each request in one of the forms that HTTP/1.1 has, and breaks at
-// random places.
+// breakHTTP1 answers each request with its target and its body, in one of the
+// forms of HTTP/1.1, and breaks off at random places.
 func breakHTTP1(c *backend.Conn) {
 	defer func() {
 		if percent(30) {
-			_ = c.Conn.(*net.TCPConn).SetLinger(0) // a reset
+			_ = c.Conn.(*net.TCPConn).SetLinger(0) // so that closing sends a reset
 		}
 	}()
 	for answerOne(c) {
 	}
 }
 
-// answerOne says whether the connection goes on.
+// answerOne answers a request. It reports whether the connection goes on.
 func answerOne(c *backend.Conn) bool {
 	r, err := http.ReadRequest(c.In)
 	if err != nil || percent(2) {
 		return false
 	}
+
 	if r.Header.Get("Upgrade") != "" {
 		echoFrames(c)
 		return false
 	}
+
 	early := r.Method == http.MethodPost && percent(5)
 	if early {
 		_, err := io.WriteString(c, form(r, nil, true, "Connection: close\r\n"+earlyField+": yes\r\n"))
@@ -56,9 +58,11 @@ func answerOne(c *backend.Conn) bool {
 		}
 		return false
 	}
+
 	if r.Header.Get("Expect") != "" {
 		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
 	}
+
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return false
@@ -66,10 +70,12 @@ func answerOne(c *backend.Conn) bool {
 	if percent(5) {
 		_, _ = io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
 	}
+
 	return sayOrBreak(c, r, body)
 }
 
-// sayOrBreak sends the answer, or its beginning. An answer whose end is the connection's may only be broken by a reset.
+// sayOrBreak sends an answer, or a part of it. If the end of the connection
+// ends the answer, a part must be followed by a reset.
 func sayOrBreak(c *backend.Conn, r *http.Request, body []byte) bool {
 	untilClose := percent(5)
 	answer := form(r, body, !untilClose, "")
@@ -81,15 +87,18 @@ func sayOrBreak(c *backend.Conn, r *http.Request, body []byte) bool {
 		}
 		return false
 	}
+
 	_, err := io.WriteString(c, answer)
 	if untilClose {
 		_ = c.Conn.(*net.TCPConn).CloseWrite()
 		_, _ = io.Copy(io.Discard, c.In)
 	}
+
 	return err == nil && !untilClose
 }
 
-// form is an answer, framed by its length or in chunks, or not at all.
+// form returns an answer to r. If framed, it has a length or chunks. Otherwise
+// it ends with the connection.
 func form(r *http.Request, body []byte, framed bool, fields string) string {
 	text := content(r.RequestURI, body)
 	head := "HTTP/1.1 200 OK\r\n" + targetField + ": " + r.RequestURI + "\r\n" + fields
@@ -102,13 +111,15 @@ func form(r *http.Request, body []byte, framed bool, fields string) string {
 		head += "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
 		text = chunks(text)
 	}
+
 	if r.Method == http.MethodHead {
 		return head
 	}
+
 	return head + text
 }
 
-// chunks is text in chunks of random sizes, with a trailer.
+// chunks returns text in chunks of random sizes, with a trailer.
 func chunks(text string) string {
 	var b strings.Builder
 	for text != "" {
@@ -119,7 +130,7 @@ func chunks(text string) string {
 	return b.String() + "0\r\nX-Sum: 1\r\n\r\n"
 }
 
-// echoFrames is a tunnel in which every byte comes back, or some.
+// echoFrames sends back every byte of a tunnel, or some.
 func echoFrames(c *backend.Conn) {
 	_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	most := int64(1 << 20)
@@ -129,17 +140,20 @@ func echoFrames(c *backend.Conn) {
 	_, _ = io.CopyN(c, c.In, most)
 }
 
-// connKey is under which a backend's handler finds its connection.
+// connKey is the context key of a handler's connection.
 type connKey struct{}
 
-// startHTTP2 is a backend that does the same over HTTP/2: it resets streams, and now and then the whole connection.
+// startHTTP2 is breakHTTP1 over HTTP/2. It resets streams, and sometimes the
+// connection.
 func startHTTP2(t *testing.T) string {
 	t.Helper()
 	l := backend.Listen(t)
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
+
 	server := &http.Server{
-		ErrorLog:  log.New(io.Discard, "", 0), // it ends connections on which trailers come after its early answer
+		// it ends connections on which trailers come after its early answer
+		ErrorLog:  log.New(io.Discard, "", 0),
 		Protocols: &protocols, Handler: http.HandlerFunc(breakHTTP2),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 	}
@@ -152,6 +166,7 @@ func startHTTP2(t *testing.T) string {
 		_ = server.Close()
 		<-served
 	})
+
 	return backend.Target("h2c://"+l.Addr().String(), "d")
 }
 
@@ -165,11 +180,13 @@ func breakHTTP2(w http.ResponseWriter, r *http.Request) {
 	case 1, 2, 3, 4, 5, 6, 7, 8:
 		panic(http.ErrAbortHandler)
 	}
+
 	if r.Method == http.MethodPost && percent(5) {
 		w.Header().Set(earlyField, "yes")
 		_, _ = io.WriteString(w, content(r.RequestURI, nil))
 		return
 	}
+
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -177,11 +194,13 @@ func breakHTTP2(w http.ResponseWriter, r *http.Request) {
 	if percent(20) {
 		w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
 	}
+
 	text := content(r.RequestURI, body)
 	if percent(5) {
 		_, _ = io.WriteString(w, text[:rand.IntN(len(text))])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
+
 	_, _ = io.WriteString(w, text)
 }

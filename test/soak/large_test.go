@@ -10,7 +10,7 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/binary"
 )
 
-// endless is a body of one letter for as long as it is read.
+// endless is a body of one letter that never ends.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {
@@ -20,11 +20,13 @@ func (endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// mostGrowth is how much more memory the program may ever have held for a body of any size, in KiB.
+// mostGrowth is how much the peak memory may grow, in KiB, for bodies of any
+// size.
 const mostGrowth = 24 << 10
 
-// TestLarge_BodiesPassInConstantMemory sends large bodies in both directions, with a length and without, over both
-// versions of HTTP. A body that gathered anywhere would show in the peak of the resident set.
+// TestLarge_BodiesPassInConstantMemory sends large bodies in both directions,
+// with and without a length, over both versions of HTTP. If a body were kept
+// anywhere, the peak of the resident memory would show it.
 func TestLarge_BodiesPassInConstantMemory(t *testing.T) {
 	size := *large
 	b := backend.Start(t, "one", func(w http.ResponseWriter, r *http.Request) {
@@ -39,8 +41,10 @@ func TestLarge_BodiesPassInConstantMemory(t *testing.T) {
 	})
 	var framed http.Protocols
 	framed.SetUnencryptedHTTP2(true)
+
 	for protocol, client := range map[string]*http.Client{
-		"http1": {Transport: &http.Transport{DisableKeepAlives: true}}, "h2c": {Transport: &http.Transport{Protocols: &framed}},
+		"http1": {Transport: &http.Transport{DisableKeepAlives: true}},
+		"h2c":   {Transport: &http.Transport{Protocols: &framed}},
 	} {
 		t.Run(protocol, func(t *testing.T) {
 			defer client.CloseIdleConnections()
@@ -50,10 +54,11 @@ func TestLarge_BodiesPassInConstantMemory(t *testing.T) {
 				upload(t, client, s, size, declared)
 				download(t, client, s, size, declared)
 			}
+
 			after := s.status("VmHWM:")
 			t.Logf("%d KiB at the peak before, %d after bodies of %d bytes", before, after, size)
 			if after-before > mostGrowth && !binary.Race {
-				t.Errorf("bodies of %d bytes cost %d KiB of memory", size, after-before)
+				t.Errorf("bodies of %d bytes took %d KiB of memory, want constant memory", size, after-before)
 			}
 		})
 	}
@@ -65,16 +70,18 @@ func upload(t *testing.T, client *http.Client, s *subject, size int64, declared 
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if r.ContentLength = -1; declared {
 		r.ContentLength = size
 	}
+
 	answer, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
 	if got := answer.Header.Get("X-Got"); got != strconv.FormatInt(size, 10) {
-		t.Errorf("the backend got %s of %d bytes (declared: %v)", got, size, declared)
+		t.Errorf("the backend received %s bytes, want %d (declared: %v)", got, size, declared)
 	}
 }
 
@@ -84,16 +91,18 @@ func download(t *testing.T, client *http.Client, s *subject, size int64, declare
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	r.Header.Set("X-Want", strconv.FormatInt(size, 10))
 	if declared {
 		r.Header.Set("X-Length", "declared")
 	}
+
 	answer, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
 	if n, err := io.Copy(io.Discard, answer.Body); n != size || err != nil {
-		t.Errorf("%d of %d bytes came, %v (declared: %v)", n, size, err, declared)
+		t.Errorf("received %d bytes, want %d, error %v (declared: %v)", n, size, err, declared)
 	}
 }

@@ -19,14 +19,14 @@ const (
 	duplex      = "stream in both directions"
 )
 
-// line is a connection that is held: one client, one backend, the program between them. Each side tells once when it
-// saw the end.
+// line is an open connection through the program, from a client to a backend.
+// Each side reports once when it has seen the end.
 type line struct {
 	kind, id string
 	heard    atomic.Int64 // words that came to the client
 	broken   atomic.Pointer[error]
 
-	say        func() error   // makes a word come to the client
+	say        func() error   // makes the backend send a word to the client
 	leave      func()         // ends the client's side
 	hangUp     chan struct{}  // closed to end the backend's side
 	speak      chan struct{}  // asks the backend for a word
@@ -34,10 +34,11 @@ type line struct {
 	backendSaw chan time.Time // the end, at the backend
 }
 
-// word is what both sides say.
+// word is what both sides send.
 const word = "word\n"
 
-// chat says a word after a first wait and then every pause, until quiet.
+// chat sends a word after first, and then after each pause, until quiet is
+// closed.
 func (l *line) chat(quiet <-chan struct{}, pause, first time.Duration) {
 	timer := time.NewTimer(first)
 	defer timer.Stop()
@@ -47,17 +48,19 @@ func (l *line) chat(quiet <-chan struct{}, pause, first time.Duration) {
 			return
 		case <-timer.C:
 		}
+
 		if err := l.say(); err != nil {
 			l.broke(err)
 			return
 		}
+
 		timer.Reset(pause)
 	}
 }
 
 func (l *line) broke(err error) { l.broken.CompareAndSwap(nil, &err) }
 
-// listen counts words until the end.
+// listen counts words until the connection ends.
 func (l *line) listen(r io.Reader) {
 	in := bufio.NewReaderSize(r, 64)
 	for {
@@ -66,14 +69,16 @@ func (l *line) listen(r io.Reader) {
 			l.clientSaw <- time.Now()
 			return
 		}
+
 		if text != word {
 			l.broke(fmt.Errorf("heard %q", text))
 		}
+
 		l.heard.Add(1)
 	}
 }
 
-// exchange knows the lines, so that the backends can serve each by its number.
+// exchange has the lines by number, so that the backends can find them.
 type exchange struct {
 	mu    sync.Mutex
 	lines map[string]*line
@@ -97,10 +102,11 @@ func (x *exchange) add(kind string) *line {
 		clientSaw: make(chan time.Time, 1), backendSaw: make(chan time.Time, 1),
 	}
 	x.lines[l.id] = l
+
 	return l
 }
 
-// open makes lines of each kind.
+// open opens the wanted number of lines of each kind.
 func (x *exchange) open(t *testing.T, c *client, counts map[string]int) []*line {
 	t.Helper()
 	var all []*line
@@ -113,10 +119,11 @@ func (x *exchange) open(t *testing.T, c *client, counts map[string]int) []*line 
 			all = append(all, l)
 		}
 	}
+
 	return all
 }
 
-// serve is the backend's side of every kind.
+// serve is the backend of every kind.
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	l := x.find(strings.TrimPrefix(r.URL.Path, "/"))
 	switch {
@@ -129,7 +136,9 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveSocket sends every byte back until one side has enough. The words are no frames: a tunnel carries any bytes.
+// serveSocket sends back every byte until the client closes the connection or
+// the test ends it. A tunnel carries any bytes, so words have no WebSocket
+// frames.
 func (l *line) serveSocket(w http.ResponseWriter) {
 	conn, in, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -144,6 +153,7 @@ func (l *line) serveSocket(w http.ResponseWriter) {
 		_, _ = io.Copy(conn, in.Reader)
 		l.backendSaw <- time.Now()
 	}()
+
 	select {
 	case <-echoed:
 	case <-l.hangUp:
@@ -152,7 +162,8 @@ func (l *line) serveSocket(w http.ResponseWriter) {
 	}
 }
 
-// serveStream sends a word whenever it is asked for one: by the client's own, or by speak.
+// serveStream sends a word for each word of the client, and for each value of
+// speak.
 func (l *line) serveStream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	asked, gone := l.speak, r.Context().Done()
@@ -161,6 +172,7 @@ func (l *line) serveStream(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
 		asked, gone = l.hear(r)
 	}
+
 	flush := http.NewResponseController(w).Flush
 	for {
 		_ = flush()
@@ -176,7 +188,7 @@ func (l *line) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hear reads the client's words; gone is closed at their end.
+// hear reads the client's words. gone is closed when they end.
 func (l *line) hear(r *http.Request) (asked chan struct{}, gone <-chan struct{}) {
 	asked, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -185,6 +197,7 @@ func (l *line) hear(r *http.Request) (asked chan struct{}, gone <-chan struct{})
 			if _, err := in.ReadString('\n'); err != nil {
 				return
 			}
+
 			select {
 			case asked <- struct{}{}:
 			case <-l.hangUp:

@@ -16,7 +16,7 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/await"
 )
 
-// visitor is one client after the other. It is used by one goroutine.
+// visitor is a series of clients. It is used by one goroutine.
 type visitor struct {
 	t       *testing.T
 	address string
@@ -28,16 +28,18 @@ type visitor struct {
 // The kinds of requests over HTTP/1.
 var kinds = []string{"GET", "HEAD", "POST", "POST in chunks", "POST that expects", "pipelined", "upgrade", "HTTP/1.0"}
 
-// visit opens a connection for some requests and returns how many it made.
+// visit opens a connection, sends some requests, and returns how many.
 func (v *visitor) visit() (n int) {
 	if v.random.IntN(3) == 0 {
 		return v.visitHTTP2()
 	}
+
 	conn, err := net.DialTimeout("tcp", v.address, await.Limit)
 	if err != nil {
 		v.seen.refuse(v.t, "connect: %v", err)
 		return 1
 	}
+
 	c := &caller{visitor: v, conn: conn, in: bufio.NewReader(conn)}
 	defer c.leave()
 	for range 1 + v.random.IntN(12) {
@@ -48,10 +50,11 @@ func (v *visitor) visit() (n int) {
 			return n
 		}
 	}
+
 	return n
 }
 
-// body is the body of a request; now and then one that is moved by splice(2).
+// body returns the body of a request, sometimes large enough for splice(2).
 func (v *visitor) body() string {
 	n := v.random.IntN(1000)
 	switch v.random.IntN(50) {
@@ -60,12 +63,13 @@ func (v *visitor) body() string {
 	case 1, 2, 3, 4, 5:
 		n = v.random.IntN(20 << 10)
 	}
+
 	return strings.Repeat("0123456789abcdef", n/16+1)[:n]
 }
 
 func (v *visitor) target() string { return fmt.Sprintf("/%x", v.random.Uint64()) }
 
-// caller is a visitor's connection over HTTP/1.
+// caller is a visitor's HTTP/1 connection.
 type caller struct {
 	*visitor
 	conn net.Conn
@@ -73,7 +77,7 @@ type caller struct {
 	kind string
 }
 
-// leave closes the connection, in one of two ways.
+// leave closes the connection, with FIN or with a reset.
 func (c *caller) leave() {
 	if c.random.IntN(3) == 0 {
 		_ = c.conn.(*net.TCPConn).SetLinger(0)
@@ -81,17 +85,20 @@ func (c *caller) leave() {
 	_ = c.conn.Close()
 }
 
-// call makes one request, or some at once, and says whether the connection can carry more.
+// call sends one request, or several at once. It reports whether the connection
+// can carry more.
 func (c *caller) call() (n int, stays bool) {
 	_ = c.conn.SetDeadline(time.Now().Add(2 * await.Limit))
 	if c.kind == "upgrade" {
 		c.tunnel()
 		return 1, false
 	}
+
 	n = 1
 	if c.kind == "pipelined" {
 		n = 2 + c.random.IntN(4)
 	}
+
 	var targets, bodies []string
 	var wire strings.Builder
 	for range n {
@@ -102,15 +109,18 @@ func (c *caller) call() (n int, stays bool) {
 		wire.WriteString(c.write(target, body))
 		targets, bodies = append(targets, target), append(bodies, body)
 	}
+
 	if c.kind == "POST that expects" {
 		return 1, c.expect(wire.String(), targets[0], bodies[0])
 	}
+
 	sent := wire.String()
 	if c.random.IntN(100) < 6 { // leave in the middle of it
 		_, _ = io.WriteString(c.conn, sent[:c.random.IntN(len(sent))])
 		c.seen.count(c.kind, left, n)
 		return n, false
 	}
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -122,14 +132,16 @@ func (c *caller) call() (n int, stays bool) {
 			c.seen.count(c.kind, cut, n-i-1)
 		}
 	}
+
 	if !stays {
 		_ = c.conn.SetDeadline(time.Now()) // ends the writing
 	}
+
 	<-done
 	return n, stays
 }
 
-// write is the bytes of a request.
+// write returns the bytes of a request.
 func (c *caller) write(target, body string) string {
 	method, version, fields := http.MethodGet, "HTTP/1.1", "Host: app.example\r\n"
 	switch c.kind {
@@ -138,17 +150,20 @@ func (c *caller) write(target, body string) string {
 	case "HTTP/1.0":
 		version = "HTTP/1.0"
 	case "POST in chunks":
-		return "POST " + target + " HTTP/1.1\r\n" + fields + "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n" + chunks(body)
+		return "POST " + target + " HTTP/1.1\r\n" + fields + "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n" +
+			chunks(body)
 	case "POST that expects":
 		fields += "Expect: 100-continue\r\n"
 	}
+
 	if body != "" || strings.HasPrefix(c.kind, "POST") {
 		method, fields = http.MethodPost, fields+fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	}
+
 	return method + " " + target + " " + version + "\r\n" + fields + "\r\n" + body
 }
 
-// expect sends the body when it is asked for. A final answer instead ends the visit.
+// expect sends the body when the answer is 100. A final answer ends the visit.
 func (c *caller) expect(wire, target, body string) bool {
 	head := len(wire) - len(body)
 	_, _ = io.WriteString(c.conn, wire[:head])
@@ -156,10 +171,12 @@ func (c *caller) expect(wire, target, body string) bool {
 		c.seen.count(c.kind, left, 1)
 		return false
 	}
+
 	if first, err := c.in.Peek(len("HTTP/1.1 100")); err != nil || !strings.HasSuffix(string(first), "100") {
 		c.answer(target, body)
 		return false
 	}
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -169,33 +186,39 @@ func (c *caller) expect(wire, target, body string) bool {
 	if !stays {
 		_ = c.conn.SetDeadline(time.Now())
 	}
+
 	<-done
 	return stays
 }
 
-// answer reads a response and says whether another may follow.
+// answer reads a response. It reports whether another may follow.
 func (c *caller) answer(target, body string) bool {
 	if c.random.IntN(100) < 3 { // leave in the middle of it
 		_, _ = c.in.Read(make([]byte, c.random.IntN(300)))
 		c.seen.count(c.kind, left, 1)
 		return false
 	}
+
 	method := http.MethodPost
 	if c.kind == "HEAD" {
 		method = http.MethodHead
 	}
+
 	r, err := http.ReadResponse(c.in, &http.Request{Method: method})
 	for err == nil && r.StatusCode < 200 {
 		r, err = http.ReadResponse(c.in, &http.Request{Method: method})
 	}
+
 	if err != nil {
 		c.noteCut(c.kind, err)
 		return false
 	}
+
 	return c.judge(c.kind, method, r, target, body) && !r.Close
 }
 
-// judge reads a response's body and counts what it is. It says whether it was whole.
+// judge reads the body of a response and counts the outcome. It reports whether
+// the response was complete.
 func (v *visitor) judge(kind, method string, r *http.Response, target, body string) bool {
 	defer r.Body.Close()
 	text, err := io.ReadAll(r.Body)
@@ -207,23 +230,28 @@ func (v *visitor) judge(kind, method string, r *http.Response, target, body stri
 		v.seen.count(kind, failed, 1)
 		return true
 	}
+
 	if r.Header.Get(earlyField) != "" {
 		body = ""
 	}
+
 	want := content(target, []byte(body))
 	if method == http.MethodHead {
 		want = ""
 	}
+
 	if r.StatusCode != http.StatusOK || r.Header.Get(targetField) != target || string(text) != want {
 		v.seen.refuse(v.t, "%s %s with a body of %d: status %d, the answer to %q, %d bytes of %d",
 			kind, target, len(body), r.StatusCode, r.Header.Get(targetField), len(text), len(want))
 		return false
 	}
+
 	v.seen.count(kind, whole, 1)
 	return true
 }
 
-// noteCut counts an answer that the client knows not to be whole. One that never came is a fault.
+// noteCut counts an answer that the client knows to be incomplete. An answer
+// that never comes is an error.
 func (v *visitor) noteCut(kind string, err error) {
 	v.seen.count(kind, cut, 1)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -231,7 +259,7 @@ func (v *visitor) noteCut(kind string, err error) {
 	}
 }
 
-// tunnel is an upgrade, some bytes there and back, and the end of one side.
+// tunnel upgrades, sends some bytes in both directions, and ends one side.
 func (c *caller) tunnel() {
 	target, body := c.target(), c.body()
 	wire := "GET " + target + " HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
@@ -241,6 +269,7 @@ func (c *caller) tunnel() {
 		c.seen.count(c.kind, left, 1)
 		return
 	}
+
 	_, _ = io.WriteString(c.conn, wire)
 	r, err := http.ReadResponse(c.in, nil)
 	switch {
@@ -251,12 +280,14 @@ func (c *caller) tunnel() {
 		c.judge(c.kind, http.MethodGet, r, target, "")
 		return
 	}
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, _ = io.WriteString(c.conn, body)
 	}()
 	back := make([]byte, len(body))
+
 	n, err := io.ReadFull(c.in, back)
 	switch {
 	case string(back[:n]) != body[:n]:
@@ -266,6 +297,7 @@ func (c *caller) tunnel() {
 	default:
 		c.seen.count(c.kind, whole, 1)
 	}
+
 	_ = c.conn.SetDeadline(time.Now())
 	<-done
 }

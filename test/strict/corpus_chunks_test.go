@@ -2,7 +2,7 @@ package strict
 
 import "strings"
 
-// chunks are bodies whose framing is broken or odd.
+// chunks are chunked bodies with wrong or unusual framing.
 var chunks = []request{
 	refuse("0x", chunked("0x5\r\nhello\r\n0\r\n\r\n"+smuggled)),
 	refuse("plus", chunked("+5\r\nhello\r\n0\r\n\r\n"+smuggled)),
@@ -48,13 +48,15 @@ var chunks = []request{
 	refuse("an extension with LF", chunked("5;a\nb\r\nhello\r\n0\r\n\r\n"+smuggled)),
 	refuse("an extension with CR", chunked("5;a\rb\r\nhello\r\n0\r\n\r\n"+smuggled)),
 	refuse("an extension that ends with LF", chunked("5;a\nhello\r\n0\r\n\r\n"+smuggled)),
-	accept("an extension ends with its line, also in quotes", chunked("5;a=\"\r\nhello\r\n0\r\n\r\n\"\r\n"+smuggled), asPost),
+	accept("an extension ends with its line, also in quotes", chunked("5;a=\"\r\nhello\r\n0\r\n\r\n\"\r\n"+smuggled),
+		asPost),
 	refuse("an extension with NUL", chunked("5;a=\x00\r\nhello\r\n0\r\n\r\n"+smuggled)),
 	refuse("an extension with DEL", chunked("5;a=\x7f\r\nhello\r\n0\r\n\r\n"+smuggled)),
 	refuse("an extension behind a comma", chunked("5,a=b\r\nhello\r\n0\r\n\r\n"+smuggled)),
 	refuse("an extension of 2 KiB", chunked("5;"+strings.Repeat("a", 2<<10)+"\r\nhello\r\n0\r\n\r\n"+smuggled)),
 	refuse("an extension without an end", chunked("5;"+strings.Repeat("a", 100<<10))),
-	refuse("40 extensions of 1,000 bytes", chunked(strings.Repeat("1;"+strings.Repeat("a", 1000)+"\r\nx\r\n", 40)+"0\r\n\r\n"+smuggled)),
+	refuse("40 extensions of 1,000 bytes",
+		chunked(strings.Repeat("1;"+strings.Repeat("a", 1000)+"\r\nx\r\n", 40)+"0\r\n\r\n"+smuggled)),
 	refuse("an end without CR LF", chunked("5\r\nhello\r\n0"+smuggled)),
 	refuse("a request in place of a size", chunked(smuggled)),
 	accept("capital digits", chunked("A\r\n0123456789\r\n0\r\n\r\n"), `POST / app.example "0123456789"`),

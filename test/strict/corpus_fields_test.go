@@ -1,6 +1,6 @@
 package strict
 
-// fields are about names and values.
+// fields are cases about names and values of fields.
 var fields = []request{
 	refuse("a blank before the colon", get("X : y")),
 	refuse("a tab before the colon", get("X\t: y")),
@@ -44,7 +44,8 @@ var fields = []request{
 	accept("colons in the value", get("X: a:b: c"), asGet, "X: a:b: c"),
 	accept("escapes stay escapes", get("X: %0d%0aX-Admin: true"), asGet, "X: %0d%0aX-Admin: true", "-X-Admin"),
 	accept("no field that Connection names", get("Connection: X-Secret", "X-Secret: 1"), asGet, "-X-Secret"),
-	accept("no field that a second Connection names", get("Connection: keep-alive", "Connection: a, x-secret ,b", "X-Secret: 1"), asGet, "-X-Secret"),
+	accept("no field that a second Connection names",
+		get("Connection: keep-alive", "Connection: a, x-secret ,b", "X-Secret: 1"), asGet, "-X-Secret"),
 	accept("no Keep-Alive", get("Keep-Alive: timeout=5"), asGet, "-Keep-Alive"),
 	accept("no Proxy-Connection", get("Proxy-Connection: close"), asGet, "-Proxy-Connection"),
 	accept("no Proxy-Authorization", get("Proxy-Authorization: Basic x"), asGet, "-Proxy-Authorization"),

@@ -1,13 +1,16 @@
 package strict
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-// to is a refused GET with further fields.
+// to is a GET with further fields that is refused.
 func to(name string, fields ...pair) framedRequest {
 	return framedRequest{name: name, head: pseudo("GET", "/", fields...)}
 }
 
-// of is a refused request of a whole head.
+// of is a request with a complete head that is refused.
 func of(name string, head ...pair) framedRequest { return framedRequest{name: name, head: head} }
 
 // with is a POST with DATA frames.
@@ -20,16 +23,26 @@ func closing(name string, trailers ...pair) framedRequest {
 	return framedRequest{name: name, head: pseudo("POST", "/"), data: []string{"hello"}, trailers: trailers}
 }
 
-// but is a refusal of what comes behind a request that is whole by its length: that may be on its way already.
+// but is a refusal of what follows a request that is complete by its length.
+// That request may have been forwarded already.
 func (r framedRequest) but(may string) framedRequest {
 	r.may = may
 	return r
 }
 
-// passed is a case that is forwarded after all.
+// passed is a case that is forwarded.
 func (r framedRequest) passed(as string, fields ...string) framedRequest {
 	r.as, r.fields = []string{as}, fields
 	return r
+}
+
+// many returns n fields with different names.
+func many(n int) []pair {
+	fields := make([]pair, n)
+	for i := range fields {
+		fields[i] = pair{fmt.Sprint("x", i), "y"}
+	}
+	return fields
 }
 
 var (
@@ -41,8 +54,8 @@ var (
 	hello     = []string{"hello"}
 )
 
-// framedRequests is the corpus of HTTP/2 (RFC 9113 section 8). Most of it would be a second request once somebody writes
-// it down as HTTP/1.1.
+// framedRequests is the corpus of HTTP/2 (RFC 9113 section 8). Most cases would
+// become a second request if they were written as HTTP/1.1.
 var framedRequests = []framedRequest{
 	of("no method", scheme, authority, path),
 	of("no scheme", method, authority, path),
@@ -51,6 +64,8 @@ var framedRequests = []framedRequest{
 	of("two paths", method, scheme, authority, path, pair{":path", "/smuggled"}),
 	of("two schemes", method, scheme, pair{":scheme", "https"}, authority, path),
 	of("two authorities", method, scheme, authority, pair{":authority", "evil.example"}, path),
+	of("two authorities, of which one is empty", method, scheme, pair{":authority", ""}, authority, path),
+	of("two empty authorities", method, scheme, pair{":authority", ""}, pair{":authority", ""}, path),
 	of("a pseudo field behind others", method, scheme, authority, pair{"x", "y"}, path),
 	of("an unknown pseudo field", method, scheme, authority, path, pair{":x", "y"}),
 	of("a response's pseudo field", method, scheme, authority, path, pair{":status", "200"}),
@@ -74,7 +89,8 @@ var framedRequests = []framedRequest{
 	of("an asterisk with GET", method, scheme, authority, pair{":path", "*"}),
 	of("a path with a blank", method, scheme, authority, pair{":path", "/a b"}),
 	of("a path with a version", method, scheme, authority, pair{":path", "/ HTTP/1.1"}),
-	of("a path with CR LF", method, scheme, authority, pair{":path", "/ HTTP/1.1\r\nHost: evil.example\r\n\r\nGET /smuggled"}),
+	of("a path with CR LF", method, scheme, authority,
+		pair{":path", "/ HTTP/1.1\r\nHost: evil.example\r\n\r\nGET /smuggled"}),
 	of("a path with LF", method, scheme, authority, pair{":path", "/a\nb"}),
 	of("a path with a tab", method, scheme, authority, pair{":path", "/a\tb"}),
 	of("a path with a NUL", method, scheme, authority, pair{":path", "/a\x00b"}),
@@ -102,7 +118,8 @@ var framedRequests = []framedRequest{
 	to("upgrade", pair{"upgrade", "websocket"}),
 	to("upgrade to h2c", pair{"upgrade", "h2c"}, pair{"http2-settings", "AAMAAABkAAQAAP__"}),
 	with("transfer-encoding: chunked", []string{"0\r\n\r\n" + smuggled}, pair{"transfer-encoding", "chunked"}),
-	with("transfer-encoding and a length", []string{"0\r\n\r\n" + smuggled}, pair{"transfer-encoding", "chunked"}, pair{"content-length", "50"}),
+	with("transfer-encoding and a length", []string{"0\r\n\r\n" + smuggled}, pair{"transfer-encoding", "chunked"},
+		pair{"content-length", "50"}),
 	with("transfer-encoding: identity", hello, pair{"transfer-encoding", "identity"}),
 	with("transfer-encoding with CR LF", hello, pair{"x", "y\r\ntransfer-encoding: chunked"}),
 	to("te other than trailers", pair{"te", "gzip"}),
@@ -138,7 +155,8 @@ var framedRequests = []framedRequest{
 	with("an empty length", hello, pair{"content-length", ""}),
 	with("an overflowing length", hello, pair{"content-length", "18446744073709551621"}),
 	with("a length with CR LF", hello, pair{"content-length", "5\r\nx: y"}),
-	{name: "less than its length, and trailers", head: pseudo("POST", "/", length5), data: []string{"hell"}, trailers: []pair{{"x", "y"}}},
+	{name: "less than its length, and trailers", head: pseudo("POST", "/", length5), data: []string{"hell"},
+		trailers: []pair{{"x", "y"}}},
 	closing("a trailer of a length", pair{"content-length", "3"}).passed(asPost),
 	closing("a pseudo field in trailers", pair{":path", "/smuggled"}),
 	closing("a method in trailers", pair{":method", "GET"}, pair{":path", "/smuggled"}),
@@ -148,9 +166,13 @@ var framedRequests = []framedRequest{
 	closing("a name in capitals in trailers", pair{"X-Upper", "y"}),
 	closing("a host in trailers", pair{"host", "evil.example"}).passed(asPost),
 	closing("an authorization in trailers", pair{"authorization", "Basic x"}).passed(asPost, "-Authorization"),
-	closing("an identity in trailers", pair{"x-serverless-authorization", "Bearer x"}).passed(asPost, "-X-Serverless-Authorization"),
+	closing("an identity in trailers", pair{"x-serverless-authorization", "Bearer x"}).passed(asPost,
+		"-X-Serverless-Authorization"),
 	closing("an honest trailer", pair{"x", "y"}).passed(asPost),
 	to("70 KiB of fields", pair{"x", strings.Repeat("a", 70<<10)}),
+	to("257 fields", many(257)...),
+	{name: "257 trailers", head: pseudo("POST", "/"), data: hello, trailers: many(257)},
+	to("many fields", many(200)...).passed(asGet, "X17: y"),
 	of("a host instead of an authority", method, scheme, path, pair{"host", "app.example"}).passed(asGet),
 	to("a host that agrees with the authority", pair{"host", "app.example"}).passed(asGet),
 	to("te: trailers", pair{"te", "trailers"}).passed(asGet),
@@ -158,15 +180,20 @@ var framedRequests = []framedRequest{
 	to("a value with UTF-8", pair{"x", "ü"}).passed(asGet, "X: ü"),
 	to("an empty value", pair{"x", ""}).passed(asGet, "X: "),
 	to("no Proxy", pair{"proxy", "http://evil.example"}).passed(asGet, "-Proxy"),
-	to("no identity of a stranger", pair{"x-serverless-authorization", "Bearer x"}).passed(asGet, "-X-Serverless-Authorization"),
+	to("no identity of a stranger", pair{"x-serverless-authorization", "Bearer x"}).passed(asGet,
+		"-X-Serverless-Authorization"),
 	to("CR LF in escapes", pair{"x", "%0d%0ay"}).passed(asGet, "X: %0d%0ay"),
-	of("an escape in the path", method, scheme, authority, pair{":path", "/a%0d%0ab%2f?c=%zz"}).passed(`GET /a%0d%0ab%2f?c=%zz app.example ""`),
-	of("two slashes", method, scheme, authority, pair{":path", "//evil.example/"}).passed(`GET //evil.example/ app.example ""`),
-	of("OPTIONS of everything", pair{":method", "OPTIONS"}, scheme, authority, pair{":path", "*"}).passed(`OPTIONS * app.example ""`),
+	of("an escape in the path", method, scheme, authority,
+		pair{":path", "/a%0d%0ab%2f?c=%zz"}).passed(`GET /a%0d%0ab%2f?c=%zz app.example ""`),
+	of("two slashes", method, scheme, authority,
+		pair{":path", "//evil.example/"}).passed(`GET //evil.example/ app.example ""`),
+	of("OPTIONS of everything", pair{":method", "OPTIONS"}, scheme, authority,
+		pair{":path", "*"}).passed(`OPTIONS * app.example ""`),
 	with("a length that holds", []string{"he", "", "llo"}, length5).passed(asPost),
 	with("no length", hello).passed(asPost),
 	with("no length and an empty frame", []string{""}).passed(`POST / app.example ""`),
 	with("data that looks like chunks", []string{"0\r\n\r\n"}).passed(`POST / app.example "0\r\n\r\n"`),
-	with("data that looks like a request", []string{smuggled}).passed(`POST / app.example "GET /smuggled HTTP/1.1\r\nHost: app.example\r\n\r\n"`),
+	with("data that looks like a request",
+		[]string{smuggled}).passed(`POST / app.example "GET /smuggled HTTP/1.1\r\nHost: app.example\r\n\r\n"`),
 	with("a repeated length", hello, length5, length5),
 }

@@ -2,7 +2,8 @@ package strict
 
 import "strings"
 
-// heads are about lines: where they end, how many there are, and what may stand between them.
+// heads are cases about lines: where they end, how many there are, and what is
+// between them.
 var heads = []request{
 	refuse("LF only", "GET / HTTP/1.1\nHost: app.example\n\n"),
 	refuse("LF behind the request line", "GET / HTTP/1.1\nHost: app.example\r\n\r\n"),
@@ -28,7 +29,8 @@ var heads = []request{
 	refuse("half a line", "GET / HT"),
 	refuse("257 fields", get(strings.Split(strings.Repeat("X: y|", 256)+"X: y", "|")...)),
 	refuse("70 KiB of one field", get("X: "+strings.Repeat("a", 70<<10))),
-	refuse("70 KiB of many fields", get(strings.Split(strings.Repeat("X: "+strings.Repeat("a", 1000)+"|", 70)+"X: y", "|")...)),
+	refuse("70 KiB of many fields",
+		get(strings.Split(strings.Repeat("X: "+strings.Repeat("a", 1000)+"|", 70)+"X: y", "|")...)),
 	refuse("70 KiB of target", line("GET /"+strings.Repeat("a", 70<<10)+" HTTP/1.1")),
 	refuse("two empty lines before", "\r\n\r\n"+get()),
 	refuse("an LF before", "\n"+get()),
@@ -43,6 +45,7 @@ var heads = []request{
 	refuse("a response", "HTTP/1.1 200 OK\r\nHost: app.example\r\n\r\n"),
 	accept("an empty line before", "\r\n"+get(), asGet),
 	{name: "an HTTP/2 preface after a request", raw: get() + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", as: []string{asGet}},
-	{name: "an empty line between requests", raw: get() + "\r\n" + smuggled, as: []string{asGet, `GET /smuggled app.example ""`}},
+	{name: "an empty line between requests", raw: get() + "\r\n" + smuggled,
+		as: []string{asGet, `GET /smuggled app.example ""`}},
 	accept("60 KiB of one field", get("X: "+strings.Repeat("a", 60<<10)), asGet),
 }

@@ -1,6 +1,6 @@
 package strict
 
-// hosts are about for whom a request is.
+// hosts are cases about the host of a request.
 var hosts = []request{
 	refuse("none", bare("GET / HTTP/1.1", "X: y")),
 	refuse("none and no field", "GET / HTTP/1.1\r\n\r\n"),

@@ -1,6 +1,6 @@
 package strict
 
-// lengths are spellings of Content-Length that libraries disagree about.
+// lengths are spellings of Content-Length that parsers read differently.
 var lengths = []request{
 	refuse("two that differ", post("hello"+smuggled, "Content-Length: 5", "Content-Length: 6")),
 	refuse("two that agree", post("hello"+smuggled, "Content-Length: 5", "Content-Length: 5")),
@@ -37,7 +37,9 @@ var lengths = []request{
 	refuse("2^64 and 5", post("hello"+smuggled, "Content-Length: 18446744073709551621")),
 	refuse("2^63", post("hello"+smuggled, "Content-Length: 9223372036854775808")),
 	refuse("2^16 and 5, cut short", post("hello"+smuggled, "Content-Length: 65541")),
-	refuse("a hundred nines", post("hello"+smuggled, "Content-Length: 9999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999")),
+	refuse("a hundred nines", post("hello"+smuggled,
+		"Content-Length: "+
+			"9999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999")),
 	refuse("twenty noughts", post("hello"+smuggled, "Content-Length: 00000000000000000005")),
 	refuse("folded", post("hello"+smuggled, "Content-Length:\r\n 5")),
 	refuse("folded in the middle", post("hello"+smuggled, "Content-Length: 1\r\n 0")),
@@ -52,6 +54,7 @@ var lengths = []request{
 	accept("no blank", post("hello", "Content-Length:5"), asPost),
 	accept("lower case", post("hello", "content-length: 5"), asPost),
 	accept("an underscore makes another field", post("hello", "Content_Length: 3", "Content-Length: 5"), asPost),
-	{name: "nought and a request behind", raw: post(smuggled, "Content-Length: 0"), as: []string{`POST / app.example ""`, `GET /smuggled app.example ""`}},
+	{name: "nought and a request behind", raw: post(smuggled, "Content-Length: 0"),
+		as: []string{`POST / app.example ""`, `GET /smuggled app.example ""`}},
 	{name: "a length too short", raw: post("hello", "Content-Length: 4"), as: []string{`POST / app.example "hell"`}},
 }

@@ -1,6 +1,7 @@
 package strict
 
-// methods are about the request line's other parts.
+// methods are cases about the method, the version and the blanks of the request
+// line.
 var methods = []request{
 	refuse("none", line(" / HTTP/1.1")),
 	refuse("a tab behind", line("GET\t/ HTTP/1.1")),

@@ -2,7 +2,7 @@ package strict
 
 import "strings"
 
-// evil is the answer that a broken backend would like to give to somebody else's request.
+// evil is an answer that a malicious backend wants another client to receive.
 const evil = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled"
 
 // ok is a 200 with field lines as they are.
@@ -26,7 +26,6 @@ var responses = []response{
 	broken("TE identity", ok("hello", "Transfer-Encoding: identity")),
 	broken("TE twice", ok("0\r\n\r\n", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked")),
 	broken("TE in HTTP/1.0", bare("HTTP/1.0 200 OK", "Transfer-Encoding: chunked")+"0\r\n\r\n"),
-	broken("TE with 204", bare("HTTP/1.1 204 No Content", "Transfer-Encoding: chunked")+"0\r\n\r\n"),
 	broken("TE with a vertical tab", ok("0\r\n\r\n", "Transfer-Encoding: \vchunked")),
 	broken("no version", bare("200 OK")+"hello"),
 	broken("HTTP/2.0", bare("HTTP/2.0 200 OK", "Content-Length: 0")),
@@ -78,17 +77,26 @@ var responses = []response{
 	broken("an overflowing chunk size", ok("10000000000000005\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked")),
 	broken("a chunk size that ends with LF", ok("5\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked")),
 	broken("a chunk longer than its size", ok("5\r\nhello!\r\n0\r\n\r\n", "Transfer-Encoding: chunked")),
-	broken("an extension that is too long", ok("5;"+strings.Repeat("a", 2<<10)+"\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked")),
-	broken("a length in trailers", ok("5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n", "Transfer-Encoding: chunked")),
-	broken("a coding in trailers", ok("5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding: chunked")),
-	broken("a cookie in trailers", ok("5\r\nhello\r\n0\r\nSet-Cookie: a=b\r\n\r\n", "Transfer-Encoding: chunked")),
+	broken("an extension that is too long",
+		ok("5;"+strings.Repeat("a", 2<<10)+"\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked")),
+	fine("a length in trailers", ok("5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n", "Transfer-Encoding: chunked"),
+		"200 hello"),
+	fine("a coding in trailers", ok("5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding: chunked"),
+		"200 hello"),
+	fine("a cookie in trailers", ok("5\r\nhello\r\n0\r\nSet-Cookie: a=b\r\n\r\n", "Transfer-Encoding: chunked"),
+		"200 hello"),
+	fine("a bad announcement of trailers", ok("5\r\nhello\r\n0\r\nX: y\r\n\r\n", "Transfer-Encoding: chunked",
+		"Trailer: Content-Length, X Y, X"), "200 hello"),
 	broken("a folded trailer", ok("5\r\nhello\r\n0\r\nX: y\r\n z\r\n\r\n", "Transfer-Encoding: chunked")),
 	broken("a NUL in a trailer", ok("5\r\nhello\r\n0\r\nX: \x00\r\n\r\n", "Transfer-Encoding: chunked")),
-	broken("an unasked 101", bare("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket")+"smuggled"),
+	broken("an unasked 101", bare("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade",
+		"Upgrade: websocket")+"smuggled"),
 	broken("an unasked 101 to h2c", bare("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: h2c")),
 	broken("a bare 101", bare("HTTP/1.1 101 Switching Protocols")),
-	broken("a flood of 100", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000)+evil),
-	broken("a flood of 103", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 100)+evil),
+	fine("a flood of 100", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000)+ok("hello", "Content-Length: 5"),
+		"200 hello"),
+	fine("a flood of 103", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 100)+ok("hello",
+		"Content-Length: 5"), "200 hello"),
 	broken("a 103 with a length", "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\nhello"+evil),
 	broken("a 100 with chunks", "HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"+evil),
 	fine("an answer behind the answer", ok("hello", "Content-Length: 5")+evil, "200 hello"),
@@ -98,6 +106,20 @@ var responses = []response{
 	fine("204 with a body", bare("HTTP/1.1 204 No Content")+evil, "204 "),
 	fine("204 with a length and a body", bare("HTTP/1.1 204 No Content", "Content-Length: 8")+"smuggled", "204 "),
 	fine("304 with a body", bare("HTTP/1.1 304 Not Modified", "Content-Length: 8")+"smuggled", "304 "),
+	fine("204 with chunks", bare("HTTP/1.1 204 No Content", "Transfer-Encoding: chunked")+"0\r\n\r\n", "204 "),
+	fine("204 with two lengths", bare("HTTP/1.1 204 No Content", "Content-Length: 0", "Content-Length: 5"), "204 "),
+	fine("204 with a length of letters", bare("HTTP/1.1 204 No Content", "Content-Length: abc"), "204 "),
+	fine("304 with CL and TE", bare("HTTP/1.1 304 No", "Content-Length: 5", "Transfer-Encoding: chunked"), "304 "),
+	fine("304 with TE gzip, chunked", bare("HTTP/1.1 304 No", "Transfer-Encoding: gzip, chunked"), "304 "),
+	fine("304 in HTTP/1.0 with TE", bare("HTTP/1.0 304 No", "Transfer-Encoding: chunked"), "304 "),
+	fine("a 100 with a length of zero",
+		"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n"+ok("hello", "Content-Length: 5"), "200 hello"),
+	fine("a 103 with CL and TE", "HTTP/1.1 103 Hints\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"+
+		ok("hello", "Content-Length: 5"), "200 hello"),
+	{name: "HEAD with CL and TE", method: "HEAD", raw: ok("", "Content-Length: 8", "Transfer-Encoding: chunked"),
+		as: "200 "},
+	{name: "HEAD with two lengths", method: "HEAD", raw: ok("", "Content-Length: 8", "Content-Length: 9"), as: "200 "},
+	{name: "HEAD with TE gzip", method: "HEAD", raw: ok("", "Transfer-Encoding: gzip, chunked"), as: "200 "},
 	{name: "HEAD with a body", method: "HEAD", raw: ok("smuggled", "Content-Length: 8"), as: "200 "},
 	{name: "HEAD with an answer behind", method: "HEAD", raw: ok("", "Content-Length: 8") + evil, as: "200 "},
 	{name: "a body until the end", raw: ok("hello"), end: true, as: "200 hello"},
@@ -177,7 +199,8 @@ var framedResponses = []response{
 		a.data(false, "hello")
 		_ = a.conn.Close()
 	}),
-	misframed("a head of 70 KiB", func(a *answerer) { a.headers(true, status("200"), pair{"x", strings.Repeat("a", 70<<10)}) }),
+	misframed("a head of 70 KiB",
+		func(a *answerer) { a.headers(true, status("200"), pair{"x", strings.Repeat("a", 70<<10)}) }),
 	misframed("an unasked push", func(a *answerer) {
 		_ = a.WriteRawFrame(5, 4, a.stream, []byte{0, 0, 0, 2})
 	}),

@@ -1,6 +1,6 @@
 package strict
 
-// targets are request targets, and what may hide in them.
+// targets are cases about request targets and the bytes in them.
 var targets = []request{
 	refuse("a blank", line("GET /a b HTTP/1.1")),
 	refuse("a tab", line("GET /a\tb HTTP/1.1")),
@@ -8,7 +8,8 @@ var targets = []request{
 	refuse("a DEL", line("GET /a\x7fb HTTP/1.1")),
 	refuse("a bare CR", line("GET /a\rb HTTP/1.1")),
 	refuse("a bare LF", line("GET /a\nb HTTP/1.1")),
-	refuse("a request split by CR LF", line("GET / HTTP/1.1\r\nHost: app.example\r\n\r\nGET /smuggled HTTP/1.1")[:14]+"\n"+smuggled),
+	refuse("a request split by CR LF",
+		line("GET / HTTP/1.1\r\nHost: app.example\r\n\r\nGET /smuggled HTTP/1.1")[:14]+"\n"+smuggled),
 	refuse("a fragment", line("GET /a#b HTTP/1.1")),
 	refuse("a fragment only", line("GET # HTTP/1.1")),
 	refuse("raw UTF-8", line("GET /ü HTTP/1.1")),
@@ -44,11 +45,13 @@ var targets = []request{
 	refuse("an absolute form with a zone", line("GET http://[fe80::1%25eth0]/ HTTP/1.1")),
 	refuse("an absolute form without a Host field", bare("GET http://app.example/ HTTP/1.1")),
 	accept("an absolute form", line("GET http://app.example/a?b HTTP/1.1"), `GET /a?b app.example ""`),
-	accept("an absolute form outranks Host", bare("GET http://app.example/a HTTP/1.1", "Host: evil.example"), `GET /a app.example ""`),
+	accept("an absolute form outranks Host", bare("GET http://app.example/a HTTP/1.1", "Host: evil.example"),
+		`GET /a app.example ""`),
 	accept("an absolute form without a path", line("GET http://app.example HTTP/1.1"), asGet),
 	accept("an absolute form with a query only", line("GET http://app.example?a HTTP/1.1"), `GET /?a app.example ""`),
 	accept("a scheme in capitals", line("GET HTTP://app.example/a HTTP/1.1"), `GET /a app.example ""`),
-	accept("CR LF in escapes", line("GET /a%0d%0aX-Admin:%20true HTTP/1.1"), `GET /a%0d%0aX-Admin:%20true app.example ""`, "-X-Admin"),
+	accept("CR LF in escapes", line("GET /a%0d%0aX-Admin:%20true HTTP/1.1"), `GET /a%0d%0aX-Admin:%20true app.example ""`,
+		"-X-Admin"),
 	accept("a request in escapes", line("GET /%20HTTP/1.1%0d%0aHost:%20a%0d%0a%0d%0aGET%20/smuggled HTTP/1.1"),
 		`GET /%20HTTP/1.1%0d%0aHost:%20a%0d%0a%0d%0aGET%20/smuggled app.example ""`),
 	accept("a NUL in an escape", line("GET /a%00b HTTP/1.1"), `GET /a%00b app.example ""`),
@@ -62,6 +65,7 @@ var targets = []request{
 	accept("a malformed escape in the query", line("GET /a?b=%zz HTTP/1.1"), `GET /a?b=%zz app.example ""`),
 	accept("a backslash in a path", line("GET /a\\b HTTP/1.1"), `GET /a\b app.example ""`),
 	accept("parameters", line("GET /a;b=c/../d HTTP/1.1"), `GET /a;b=c/../d app.example ""`),
-	accept("OPTIONS of everything, as to a proxy", line("OPTIONS http://app.example HTTP/1.1"), `OPTIONS * app.example ""`),
+	accept("OPTIONS of everything, as to a proxy", line("OPTIONS http://app.example HTTP/1.1"),
+		`OPTIONS * app.example ""`),
 	accept("OPTIONS of everything", line("OPTIONS * HTTP/1.1"), `OPTIONS * app.example ""`),
 }

@@ -1,6 +1,6 @@
 package strict
 
-// requests is the corpus of HTTP/1.1 by theme.
+// requests are all cases of HTTP/1.1, by theme.
 var requests = map[string][]request{
 	"framing":  framing,
 	"lengths":  lengths,

@@ -2,7 +2,7 @@ package strict
 
 import "strings"
 
-// trailers are sections behind a last chunk that would change what the request was.
+// trailers are trailer sections that would change the meaning of the request.
 var trailers = []request{
 	refuse("Content-Length", withTrailer("Content-Length: 5")),
 	refuse("Transfer-Encoding", withTrailer("Transfer-Encoding: chunked")),
@@ -34,10 +34,13 @@ var trailers = []request{
 	refuse("no end", chunked("5\r\nhello\r\n0\r\nX: y\r\n")),
 	refuse("257 lines", withTrailer(strings.Split(strings.Repeat("X: y|", 256)+"X: y", "|")...)),
 	refuse("70 KiB", withTrailer("X: "+strings.Repeat("a", 70<<10))),
-	refuse("an announced Content-Length", post("0\r\n\r\n"+smuggled, "Transfer-Encoding: chunked", "Trailer: Content-Length")),
+	refuse("an announced Content-Length",
+		post("0\r\n\r\n"+smuggled, "Transfer-Encoding: chunked", "Trailer: Content-Length")),
 	refuse("an announced Host", post("0\r\n\r\n"+smuggled, "Transfer-Encoding: chunked", "Trailer: X, Host")),
 	refuse("an announced name that is none", post("0\r\n\r\n"+smuggled, "Transfer-Encoding: chunked", "Trailer: X Y")),
 	accept("an honest one", withTrailer("X: y"), asPost, "-X"),
-	accept("an announced one", post("5\r\nhello\r\n0\r\nX: y\r\n\r\n", "Transfer-Encoding: chunked", "Trailer: X"), asPost, "-X"),
-	{name: "one, and a request behind it", raw: withTrailer("X: y") + smuggled, as: []string{asPost, `GET /smuggled app.example ""`}},
+	accept("an announced one", post("5\r\nhello\r\n0\r\nX: y\r\n\r\n", "Transfer-Encoding: chunked", "Trailer: X"), asPost,
+		"-X"),
+	{name: "one, and a request behind it", raw: withTrailer("X: y") + smuggled,
+		as: []string{asPost, `GET /smuggled app.example ""`}},
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// frames writes HTTP/2 frames with whatever fields a test wants; no library stands between.
+// frames writes HTTP/2 frames with any fields, without a library that checks
+// them.
 type frames struct {
 	*http2.Framer
 	block   bytes.Buffer
@@ -32,11 +33,12 @@ func newFrames(rw io.ReadWriter) *frames {
 	return f
 }
 
-// encode makes a header block. The bytes are valid until the next one.
+// encode returns a header block. Its bytes are valid until the next call.
 func (f *frames) encode(fields []pair) []byte {
 	f.block.Reset()
 	for _, p := range fields {
-		_ = f.encoder.WriteField(hpack.HeaderField{Name: p.name, Value: p.value}) // the buffer takes all
+		// a bytes.Buffer returns no error
+		_ = f.encoder.WriteField(hpack.HeaderField{Name: p.name, Value: p.value})
 	}
 	return f.block.Bytes()
 }
@@ -53,10 +55,11 @@ func (f *frames) send(stream uint32, end bool, fields []pair) error {
 		n = min(len(block), most)
 		err = f.WriteContinuation(stream, n == len(block), block[:n])
 	}
+
 	return err
 }
 
-// housekeeping answers what every connection has to.
+// housekeeping answers the frames that every connection has to answer.
 func (f *frames) housekeeping(frame http2.Frame) {
 	switch frame := frame.(type) {
 	case *http2.SettingsFrame:
@@ -67,6 +70,7 @@ func (f *frames) housekeeping(frame http2.Frame) {
 		if !frame.IsAck() {
 			_ = f.WritePing(true, frame.Data)
 		}
+
 	case *http2.DataFrame:
 		if n := uint32(len(frame.Data())); n > 0 {
 			_ = f.WriteWindowUpdate(0, n)
@@ -77,7 +81,7 @@ func (f *frames) housekeeping(frame http2.Frame) {
 	}
 }
 
-// answerer writes one stream's answer.
+// answerer writes the answer of a stream.
 type answerer struct {
 	*frames
 	conn   net.Conn
@@ -87,23 +91,27 @@ type answerer struct {
 func (a *answerer) headers(end bool, fields ...pair) { _ = a.send(a.stream, end, fields) }
 func (a *answerer) data(end bool, data string)       { _ = a.WriteData(a.stream, end, []byte(data)) }
 
-// startFramed is an h2c backend that hands each whole request to answer, and returns itself as an item of LB_BACKENDS.
-// What its own reader finds malformed goes to faults.
+// startFramed starts an h2c backend that calls answer with each complete
+// request, and returns its item of LB_BACKENDS. Malformed frames are added to
+// faults.
 func startFramed(tb testing.TB, faults *await.Values[string], answer func(seen, *answerer)) string {
 	raw := backend.StartRaw(tb, "framed", func(c *backend.Conn) {
 		preface := make([]byte, len(http2.ClientPreface))
 		if _, err := io.ReadFull(c.In, preface); err != nil {
 			return
 		}
+
 		if string(preface) != http2.ClientPreface {
 			faults.Add(fmt.Sprintf("preface %q", preface))
 			return
 		}
+
 		f := newFrames(struct {
 			io.Reader
 			io.Writer
 		}{c.In, c})
 		_ = f.WriteSettings()
+
 		open := map[uint32]*seen{}
 		for {
 			frame, err := f.ReadFrame()
@@ -112,9 +120,11 @@ func startFramed(tb testing.TB, faults *await.Values[string], answer func(seen, 
 				_ = f.WriteRSTStream(bad.StreamID, bad.Code)
 				continue
 			}
+
 			if err != nil {
 				return
 			}
+
 			f.housekeeping(frame)
 			if s := collect(open, frame); s != nil {
 				answer(*s, &answerer{f, c, frame.Header().StreamID})
@@ -124,14 +134,16 @@ func startFramed(tb testing.TB, faults *await.Values[string], answer func(seen, 
 	return "h2c://" + raw.Address + "?name=framed"
 }
 
-// collect adds a frame to what its stream has so far, and returns the request when it is whole.
+// collect adds a frame to the request of its stream. It returns the request
+// when it is complete.
 func collect(open map[uint32]*seen, frame http2.Frame) *seen {
 	id := frame.Header().StreamID
 	s := open[id]
 	switch frame := frame.(type) {
 	case *http2.MetaHeadersFrame:
 		if s == nil {
-			s = &seen{method: frame.PseudoValue("method"), target: frame.PseudoValue("path"), host: frame.PseudoValue("authority")}
+			s = &seen{method: frame.PseudoValue("method"), target: frame.PseudoValue("path"),
+				host: frame.PseudoValue("authority")}
 			s.fields = regular(frame)
 			open[id] = s
 		} else {
@@ -147,14 +159,16 @@ func collect(open map[uint32]*seen, frame http2.Frame) *seen {
 	default:
 		return nil
 	}
+
 	if s == nil || !frame.Header().Flags.Has(http2.FlagDataEndStream) {
 		return nil
 	}
+
 	delete(open, id)
 	return s
 }
 
-// regular is a block's fields without the pseudo ones.
+// regular returns the fields of a header block without the pseudo fields.
 func regular(frame *http2.MetaHeadersFrame) []pair {
 	var fields []pair
 	for _, f := range frame.RegularFields() {
@@ -170,17 +184,19 @@ type framed struct {
 	next uint32
 }
 
-// dialFramed connects and says the preface.
+// dialFramed connects and sends the preface.
 func dialFramed(t *testing.T, address string) *framed {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", address, await.Limit)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return speakFramed(t, conn)
 }
 
-// speakFramed says the preface on a connection, which it closes when the test ends.
+// speakFramed sends the preface on a connection, which it closes when the test
+// ends.
 func speakFramed(t *testing.T, conn net.Conn) *framed {
 	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
@@ -188,14 +204,16 @@ func speakFramed(t *testing.T, conn net.Conn) *framed {
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}
+
 	c := &framed{frames: newFrames(conn), Conn: conn, next: 1}
 	if err := c.WriteSettings(); err != nil {
 		t.Fatal(err)
 	}
+
 	return c
 }
 
-// reply is what became of a stream.
+// reply is the result of a stream.
 type reply struct {
 	status   string // of the final head, "" without one
 	body     string
@@ -209,7 +227,7 @@ func (r reply) String() string {
 	return fmt.Sprintf("status %q body %q ended %v cut %q", r.status, r.body, r.ended, r.cut)
 }
 
-// wait reads until the stream is over in whatever way.
+// wait reads until the stream has ended.
 func (c *framed) wait(stream uint32) reply {
 	var r reply
 	for {
@@ -218,6 +236,7 @@ func (c *framed) wait(stream uint32) reply {
 			r.cut = err.Error()
 			return r
 		}
+
 		c.housekeeping(frame)
 		switch frame := frame.(type) {
 		case *http2.GoAwayFrame:
@@ -236,6 +255,7 @@ func (c *framed) wait(stream uint32) reply {
 			if frame.StreamID == stream && r.add(frame) {
 				return r
 			}
+
 		case *http2.DataFrame:
 			if frame.StreamID == stream {
 				r.body += string(frame.Data())
@@ -247,7 +267,7 @@ func (c *framed) wait(stream uint32) reply {
 	}
 }
 
-// add files a head or trailers and says whether the stream is over.
+// add adds a head or trailers and reports whether the stream has ended.
 func (r *reply) add(frame *http2.MetaHeadersFrame) bool {
 	switch status := frame.PseudoValue("status"); {
 	case r.status != "":
@@ -257,11 +277,12 @@ func (r *reply) add(frame *http2.MetaHeadersFrame) bool {
 	default:
 		r.status, r.fields = status, regular(frame)
 	}
+
 	r.ended = frame.StreamEnded()
 	return r.ended
 }
 
-// fetch makes a plain GET.
+// fetch sends a GET and returns its result.
 func (c *framed) fetch(path string) reply {
 	stream := c.next
 	c.next += 2
@@ -269,7 +290,8 @@ func (c *framed) fetch(path string) reply {
 	return c.wait(stream)
 }
 
-// pseudo is the head of a request in HTTP/2.
+// pseudo returns the head of an HTTP/2 request.
 func pseudo(method, path string, fields ...pair) []pair {
-	return append([]pair{{":method", method}, {":scheme", "http"}, {":authority", "app.example"}, {":path", path}}, fields...)
+	return append([]pair{{":method", method}, {":scheme", "http"}, {":authority", "app.example"}, {":path", path}},
+		fields...)
 }

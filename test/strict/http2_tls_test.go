@@ -14,7 +14,7 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// written is an environment that serves TLS with a certificate from authority.
+// written returns variables for TLS with a certificate of authority.
 func written(t *testing.T, authority *backend.Authority) []string {
 	t.Helper()
 	pair := authority.Certificate(t)
@@ -22,6 +22,7 @@ func written(t *testing.T, authority *backend.Authority) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	dir := t.TempDir()
 	var env []string
 	for name, block := range map[string]*pem.Block{
@@ -34,10 +35,12 @@ func written(t *testing.T, authority *backend.Authority) []string {
 		}
 		env = append(env, name+"="+file)
 	}
+
 	return env
 }
 
-// Over TLS, where browsers speak HTTP/2, requests, limits and WebSockets are as in clear text.
+// Over TLS, as browsers use HTTP/2, requests, limits and WebSockets work as in
+// clear text.
 func TestHTTP2_OverTLSEverythingIsTheSame(t *testing.T) {
 	t.Parallel()
 	authority := backend.NewAuthority(t)
@@ -46,6 +49,7 @@ func TestHTTP2_OverTLSEverythingIsTheSame(t *testing.T) {
 	if trusted, err := os.ReadFile(authority.File); err != nil || !roots.AppendCertsFromPEM(trusted) {
 		t.Fatal(err)
 	}
+
 	dial := func(t *testing.T, address string) *framed {
 		t.Helper()
 		conn, err := tls.DialWithDialer(&net.Dialer{Timeout: await.Limit}, "tcp", address,
@@ -53,6 +57,7 @@ func TestHTTP2_OverTLSEverythingIsTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return speakFramed(t, conn)
 	}
 	secure := func(head []pair) []pair {
@@ -63,8 +68,9 @@ func TestHTTP2_OverTLSEverythingIsTheSame(t *testing.T) {
 		}
 		return head
 	}
+
 	t.Run("a stalled body", func(t *testing.T) {
-		c := dial(t, startOffering(t, bothWays(t, sized)["http"], env...).Address)
+		c := dial(t, startWith(t, bothWays(t, sized)["http"], env...).Address)
 		if got := c.wait(c.open(secure(pseudo("POST", "/1", pair{"content-length", "5"}))...)); got.status != "408" {
 			t.Errorf("%v", got)
 		}
@@ -74,11 +80,12 @@ func TestHTTP2_OverTLSEverythingIsTheSame(t *testing.T) {
 	})
 	t.Run("a WebSocket", func(t *testing.T) {
 		raw := sockets(t, "", echo)
-		c := dial(t, startOffering(t, raw.Target(), env...).Address)
+		c := dial(t, startWith(t, raw.Target(), env...).Address)
 		stream := c.open(secure(connecting("/"))...)
 		if got := c.head(t, stream); got.status != "200" {
 			t.Fatalf("%v", got)
 		}
+
 		_ = c.WriteData(stream, true, []byte(text("hello", true)))
 		if got := c.wait(stream); got.body != text("hello", true) || !got.ended {
 			t.Errorf("%v", got)

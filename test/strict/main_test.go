@@ -1,9 +1,12 @@
-// Package strict holds the corpus of messages that two readers could understand in two ways. Each is sent to the whole
-// program as raw bytes or raw frames, from HTTP/1.1 and from HTTP/2, towards backends of both, which record what reaches
-// them.
+// Package strict has the corpus of messages that two parsers may read
+// differently. Each is sent to the whole program as raw bytes or frames, over
+// HTTP/1.1 and HTTP/2, with backends of both versions, which record what
+// reaches them.
 //
-// The promise is always the same. What is ambiguous is refused, and no backend or client sees it as a message. What is
-// only unusual is forwarded once, in a form that nobody can misread. Either way the next message has its own answer.
+// The promise is always the same. An ambiguous message is refused, and no
+// backend or client receives it. A message that is only unusual is forwarded
+// once, in an unambiguous form. In both cases the next message gets its own
+// answer.
 package strict
 
 import (

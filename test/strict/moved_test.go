@@ -13,20 +13,23 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// Bodies of this size go from socket to socket by the kernel, which takes much more at once than a slow reader.
+// The kernel moves bodies of this size from socket to socket. It reads much
+// ahead of a slow reader.
 const movedSize = 8 << 20
 
-// stallLimit is the stall timeout of these tests, and slowFor how long somebody in them is slow.
+// stallLimit is the stall timeout of these tests. slowFor is how long a reader
+// or writer is slow.
 const (
 	stallLimit = 4 * time.Second // much for so little, but this machine may be busy
 	slowFor    = 3 * stallLimit
 )
 
-// sip reads a little now and then, always much sooner than the stall timeout, but needs longer than that for what a pipe
-// holds. Then it reads the rest at once.
+// sip reads small pieces, each well within the stall timeout, until the timeout
+// has passed. Then it reads the rest.
 func sip(r io.Reader, total int) error {
 	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
+
 	p := make([]byte, 8<<10)
 	for end := time.Now().Add(slowFor); time.Now().Before(end); <-tick.C {
 		n, err := r.Read(p)
@@ -34,11 +37,13 @@ func sip(r io.Reader, total int) error {
 			return fmt.Errorf("%d bytes before the end: %w", total, err)
 		}
 	}
+
 	_, err := io.CopyN(io.Discard, r, int64(total))
 	return err
 }
 
-// Whoever takes some of a body is not stalled, however long he needs for all that the kernel has taken for him.
+// A slow reader that makes progress is not cut off, even if it needs longer
+// than the timeout for what the kernel has read ahead.
 func TestMoved_ASlowReaderIsNotCut(t *testing.T) {
 	t.Parallel()
 	large := backend.Answer(200, strings.Repeat("a", movedSize))
@@ -52,7 +57,7 @@ func TestMoved_ASlowReaderIsNotCut(t *testing.T) {
 	}
 }
 
-// So it is with a backend and the body of a request.
+// The same holds for a slow backend and the body of a request.
 func TestMoved_ASlowBackendIsNotCut(t *testing.T) {
 	t.Parallel()
 	raw := backend.StartRaw(t, "raw", func(c *backend.Conn) {
@@ -60,10 +65,12 @@ func TestMoved_ASlowBackendIsNotCut(t *testing.T) {
 		if _, err := c.ReadHead(); err != nil {
 			return
 		}
+
 		if err := sip(c.In, movedSize); err != nil {
 			t.Error(err)
 			return
 		}
+
 		_, _ = io.WriteString(c, backend.Answer(200, "all of it"))
 	})
 	p := pillion.Start(t, "LB_BACKENDS="+raw.Target(), "LB_STALL_TIMEOUT="+stallLimit.String())
@@ -76,11 +83,13 @@ func TestMoved_ASlowBackendIsNotCut(t *testing.T) {
 	}
 }
 
-// A backend that falls silent in such a body is cut off by the stall timeout, as in any other.
+// If a backend stops sending such a body, the stall timeout ends the answer, as
+// for any other body.
 func TestMoved_ASilentBackendIsCutOff(t *testing.T) {
 	t.Parallel()
 	end := make(chan struct{})
 	defer close(end)
+
 	raw := backend.StartRaw(t, "raw", func(c *backend.Conn) {
 		if _, err := c.ReadRequest(); err == nil {
 			_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nhello", movedSize)
@@ -96,7 +105,8 @@ func TestMoved_ASilentBackendIsCutOff(t *testing.T) {
 	}
 }
 
-// What HTTP/2 brings of such a body is shown at once, as that of any other: its backend may take its time.
+// Such a body over HTTP/2 is forwarded at once, like any other body. Its
+// backend may take its time.
 func TestMoved_WhatComesOverHTTP2IsShownAtOnce(t *testing.T) {
 	t.Parallel()
 	var faults await.Values[string]
@@ -114,6 +124,7 @@ func TestMoved_WhatComesOverHTTP2IsShownAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := make([]byte, len("hello"))
 	if _, err := io.ReadFull(r.Body, p); err != nil || string(p) != "hello" {
 		t.Errorf("%q %v", p, err)

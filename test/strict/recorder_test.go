@@ -12,7 +12,8 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/backend"
 )
 
-// recorder is a backend that notes every request that reaches it whole, and every byte that should not.
+// recorder is a backend that records every complete request, and all bytes that
+// belong to none.
 type recorder struct {
 	target   string // as an item of LB_BACKENDS
 	requests await.Values[seen]
@@ -36,10 +37,12 @@ func startRecorder(tb testing.TB) *recorder {
 				}
 				return
 			}
+
 			s, err := parse(got)
 			if err != nil {
 				r.faults.Add(fmt.Sprintf("%v: %q %q", err, got.Head, got.Body))
 			}
+
 			r.requests.Add(s)
 			if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); err != nil {
 				return
@@ -47,6 +50,7 @@ func startRecorder(tb testing.TB) *recorder {
 		}
 	})
 	r.target = raw.Target()
+
 	return r
 }
 
@@ -60,11 +64,13 @@ func startFramedRecorder(tb testing.TB) *recorder {
 	return r
 }
 
-// wholeHead is a head in the only form that we may send.
+// wholeHead matches a head in the only form that Pillion may send.
 var wholeHead = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\\x21\\x22\\x24-\\x7e]+ HTTP/1\\.1\r\n" +
-	"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: (?:[\\x21-\\x7e\\x80-\\xff](?:[\\t\\x20-\\x7e\\x80-\\xff]*[\\x21-\\x7e\\x80-\\xff])?)?\r\n)+\r\n$")
+	"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: " +
+	"(?:[\\x21-\\x7e\\x80-\\xff](?:[\\t\\x20-\\x7e\\x80-\\xff]*[\\x21-\\x7e\\x80-\\xff])?)?\r\n)+\r\n$")
 
-// parse makes a seen of a request and fails for what a careful reader would not take.
+// parse parses a request. It returns an error for anything that a strict parser
+// would refuse.
 func parse(r backend.Request) (seen, error) {
 	first, rest, _ := strings.Cut(r.Head, "\r\n")
 	parts := strings.SplitN(first, " ", 3)
@@ -72,10 +78,12 @@ func parse(r backend.Request) (seen, error) {
 	if len(parts) == 3 {
 		s.target = parts[1]
 	}
+
 	s.fields = pairs(rest)
 	if hosts := s.values("Host"); len(hosts) == 1 {
 		s.host = hosts[0]
 	}
+
 	lengths, codings := s.values("Content-Length"), s.values("Transfer-Encoding")
 	switch {
 	case !latin1(wholeHead, r.Head):
@@ -87,11 +95,13 @@ func parse(r backend.Request) (seen, error) {
 	case len(codings) == 1 && codings[0] != "chunked":
 		return s, fmt.Errorf("coding %q", codings[0])
 	}
+
 	if len(codings) == 1 {
 		var err error
 		s.body, s.trailers, err = unchunk(r.Body)
 		return s, err
 	}
+
 	return s, nil
 }
 
@@ -104,7 +114,7 @@ func latin1(re *regexp.Regexp, s string) bool {
 	return re.MatchString(string(runes))
 }
 
-// pairs splits field lines.
+// pairs parses field lines.
 func pairs(lines string) []pair {
 	var fields []pair
 	for l := range strings.SplitSeq(lines, "\r\n") {
@@ -115,7 +125,7 @@ func pairs(lines string) []pair {
 	return fields
 }
 
-// unchunk takes the framing off a chunked body, which must be without any extras.
+// unchunk decodes a chunked body. It refuses chunk extensions.
 func unchunk(body string) (data string, trailers []pair, err error) {
 	for {
 		size, rest, _ := strings.Cut(body, "\r\n")
@@ -123,12 +133,14 @@ func unchunk(body string) (data string, trailers []pair, err error) {
 		if err != nil || uint64(len(rest)) < n+2 {
 			return data, nil, fmt.Errorf("chunk size %q", size)
 		}
+
 		if n == 0 {
 			return data, pairs(rest), nil
 		}
 		if rest[n:n+2] != "\r\n" {
 			return data, nil, fmt.Errorf("chunk without its end")
 		}
+
 		data, body = data+rest[:n], rest[n+2:]
 	}
 }

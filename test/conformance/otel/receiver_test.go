@@ -1,7 +1,7 @@
-// Package otel lets the OpenTelemetry Collector's own OTLP receiver read what the program exports.
-//
-// It is a module of its own, so that the Collector's dependencies stay out of the program's, and out of the other
-// suites'. The receiver is pinned at v0.150.0.
+// Package otel sends the program's exports to the OTLP receiver of the
+// OpenTelemetry Collector. It is a separate module, so that the Collector's
+// dependencies stay out of the program and of the other suites. The receiver is
+// pinned at v0.150.0.
 package otel
 
 import (
@@ -40,6 +40,7 @@ func run(m *testing.M) int {
 	if pillion, err = binary.Build("../../..", dir); err != nil {
 		panic(err)
 	}
+
 	return m.Run()
 }
 
@@ -51,7 +52,7 @@ type collector struct {
 	metrics    await.Values[string] // names
 }
 
-// startCollector receives until the test ends.
+// startCollector runs a receiver until the test ends.
 func startCollector(t *testing.T) *collector {
 	t.Helper()
 	c := &collector{GRPC: free(t), HTTP: free(t)}
@@ -62,6 +63,7 @@ func startCollector(t *testing.T) *collector {
 	}}).Unmarshal(config); err != nil {
 		t.Fatal(err)
 	}
+
 	settings := receiver.Settings{
 		ID: component.NewID(factory.Type()), TelemetrySettings: componenttest.NewNopTelemetrySettings(),
 		BuildInfo: component.NewDefaultBuildInfo(),
@@ -70,28 +72,34 @@ func startCollector(t *testing.T) *collector {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	sums, err := consumer.NewMetrics(c.takeMetrics)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	traces, err := factory.CreateTraces(t.Context(), settings, config, spans)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	metrics, err := factory.CreateMetrics(t.Context(), settings, config, sums)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, part := range []component.Component{traces, metrics} {
 		if err := part.Start(context.Background(), componenttest.NewNopHost()); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = part.Shutdown(context.Background()) })
 	}
+
 	return c
 }
 
-// free is an address that was free a moment ago; the receiver wants to be told one.
+// free returns an address without a listener, because the receiver needs an
+// address.
 func free(t *testing.T) string {
 	t.Helper()
 	l := backend.Listen(t)
@@ -111,6 +119,7 @@ func (c *collector) takeSpans(_ context.Context, all ptrace.Traces) error {
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -122,5 +131,6 @@ func (c *collector) takeMetrics(_ context.Context, all pmetric.Metrics) error {
 			}
 		}
 	}
+
 	return nil
 }

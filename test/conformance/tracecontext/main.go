@@ -1,6 +1,7 @@
-// Command tracecontext stands behind the program while W3C's trace-context harness judges it. The harness asks a service
-// to call it back; a proxy calls nobody by itself, so this backend does it, with exactly the trace fields that reached
-// it. What the harness sees is then what the program did to them.
+// Command tracecontext is a backend for W3C's trace-context harness. The
+// harness asks a service to call it back. A proxy makes no calls of its own, so
+// this backend makes them, with exactly the trace fields that it received. So
+// the harness sees what the program did to them.
 //
 //	go run ./tracecontext -listen 127.0.0.1:18000
 package main
@@ -25,7 +26,7 @@ func main() {
 	log.Fatal(s.ListenAndServe())
 }
 
-// call is what the harness wants called.
+// call is a call that the harness asks for.
 type call struct {
 	URL       string          `json:"url"`
 	Arguments json.RawMessage `json:"arguments"`
@@ -33,16 +34,20 @@ type call struct {
 
 func relay(w http.ResponseWriter, r *http.Request) {
 	var calls []call
-	if err := json.NewDecoder(r.Body).Decode(&calls); err != nil && !errors.Is(err, io.EOF) { // an empty body asks for nothing
+
+	// an empty body asks for no calls
+	if err := json.NewDecoder(r.Body).Decode(&calls); err != nil && !errors.Is(err, io.EOF) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+
 	for _, c := range calls {
 		if err := c.make(r); err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
 	}
+
 	w.Header().Set("Content-Type", "application/json")
 	w.Write([]byte("[]"))
 }
@@ -56,19 +61,23 @@ func (c call) make(r *http.Request) error {
 	if ip := net.ParseIP(u.Hostname()); ip == nil || !ip.IsLoopback() {
 		return &net.AddrError{Err: "not a loopback address", Addr: u.Host}
 	}
+
 	out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, c.URL, bytes.NewReader(c.Arguments))
 	if err != nil {
 		return err
 	}
+
 	out.Header["Content-Type"] = []string{"application/json"}
 	for _, name := range []string{"Traceparent", "Tracestate"} {
 		if lines := r.Header[name]; lines != nil {
 			out.Header[name] = lines
 		}
 	}
+
 	response, err := http.DefaultClient.Do(out)
 	if err != nil {
 		return err
 	}
+
 	return response.Body.Close()
 }

@@ -22,6 +22,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body is too long", http.StatusRequestEntityTooLarge)
 		return
 	}
+
 	what := strings.TrimPrefix(r.URL.Path, "/control/")
 	path, isValue := strings.CutPrefix(what, "values/")
 	switch {
@@ -40,6 +41,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	}

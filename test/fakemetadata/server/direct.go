@@ -5,8 +5,9 @@ import (
 	"net/http/httptest"
 )
 
-// Direct hands requests to a handler without a network, so that tests can have a time of their own. A handler that
-// aborts, or a request whose context has ended, is an error.
+// Direct hands requests to a handler without a network, so that tests can have
+// a time of their own. A handler that aborts, or a request whose context has
+// ended, is an error.
 func Direct(h http.Handler) http.RoundTripper { return direct{h} }
 
 type direct struct{ handler http.Handler }
@@ -23,5 +24,6 @@ func (d direct) RoundTrip(r *http.Request) (res *http.Response, err error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
+
 	return w.Result(), nil
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Fault is how a server misbehaves. It concerns requests that arrive while it lasts and those that wait for a change.
+// Fault is a fault of the server. It applies to requests that arrive during the
+// fault, and to those that wait for a change.
 type Fault struct {
 	Mode  Mode
 	Delay time.Duration // of slow
@@ -28,7 +29,8 @@ const (
 	Reset Mode = "reset" // close the connection without an answer
 )
 
-// ParseFault reads "drop", "slow 3s", "500", "404", "html", "reset" or "" for none.
+// ParseFault reads "drop", "slow 3s", "500", "404", "html", "reset" or "" for
+// none.
 func ParseFault(s string) (Fault, error) {
 	mode, rest, _ := strings.Cut(strings.TrimSpace(s), " ")
 	f := Fault{Mode: Mode(mode)}
@@ -39,16 +41,19 @@ func ParseFault(s string) (Fault, error) {
 			return Fault{}, fmt.Errorf("reading the delay of a fault: %w", err)
 		}
 		f.Delay = d
+
 		return f, nil
 	case None, Drop, Error, Gone, HTML, Reset:
 		if rest == "" {
 			return f, nil
 		}
 	}
+
 	return Fault{}, fmt.Errorf("%q is no fault", s)
 }
 
-// SetFault makes the server misbehave from now on, or behave again. Requests that were dropped go on then.
+// SetFault sets the fault of the server, or ends it. When it changes, dropped
+// requests are handled again.
 func (s *Server) SetFault(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,11 +69,13 @@ func (s *Server) faulty() <-chan struct{} {
 	return s.repaired
 }
 
-// pass applies the fault and reports whether the request may be answered properly.
+// pass applies the fault and reports whether the request may be answered
+// properly.
 func (s *Server) pass(w http.ResponseWriter, r *http.Request) bool {
 	s.mu.Lock()
 	f, repaired := s.fault, s.repaired
 	s.mu.Unlock()
+
 	switch f.Mode {
 	case Drop:
 		select {
@@ -96,5 +103,6 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request) bool {
 	case Reset:
 		panic(http.ErrAbortHandler)
 	}
+
 	return true
 }

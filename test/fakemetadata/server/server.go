@@ -1,8 +1,11 @@
-// Package server is a metadata server as Cloud Run and Compute Engine have one, for tests and laptops. It serves
-// attributes that can be waited for, the region, the project, and tokens that look signed and are not. A control part
-// under /control/ sets values and faults over HTTP; the methods of Server do the same from Go.
+// Package server is a metadata server as Cloud Run and Compute Engine have one,
+// for tests and laptops. It serves attributes that can be waited for, the
+// region, the project, and tokens that look signed and are not. A control part
+// under /control/ sets values and faults over HTTP; the methods of Server do
+// the same from Go.
 //
-// Paths here are those below /computeMetadata/v1/, such as "instance/attributes/lb-backends".
+// Paths here are those below /computeMetadata/v1/, such as
+// "instance/attributes/lb-backends".
 package server
 
 import (
@@ -51,6 +54,7 @@ func New(id Identity) *Server {
 	}
 	number := or(id.ProjectNumber, "123456789012")
 	project := or(id.ProjectID, "fake-project")
+
 	return &Server{
 		values: map[string]string{
 			"project/project-id":                        project,
@@ -70,7 +74,7 @@ func New(id Identity) *Server {
 	}
 }
 
-// Set gives path a value and wakes who waits for a change.
+// Set sets the value of path and answers the requests that wait for a change.
 func (s *Server) Set(path, value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +82,8 @@ func (s *Server) Set(path, value string) {
 	s.wake()
 }
 
-// Delete takes the value of path away and wakes who waits for a change.
+// Delete removes the value of path and answers the requests that wait for a
+// change.
 func (s *Server) Delete(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,14 +96,16 @@ func (s *Server) wake() {
 	s.changed = make(chan struct{})
 }
 
-// SetTokenLife is how long identity tokens live that are minted from now on; an hour at first.
+// SetTokenLife sets the lifetime of new identity tokens. The default is an
+// hour.
 func (s *Server) SetTokenLife(life time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.life = life
 }
 
-// Requests is how often path was asked for, faults included. Identity tokens are counted as
+// Requests returns the number of requests for path, including those that a
+// fault answered. Identity tokens are counted as
 // "instance/service-accounts/default/identity?audience=" and the audience.
 func (s *Server) Requests(path string) int {
 	s.mu.Lock()
@@ -106,18 +113,22 @@ func (s *Server) Requests(path string) int {
 	return s.requests[path]
 }
 
-// ServeHTTP answers as the real server does: only with the Metadata-Flavor field, and never through a proxy.
+// ServeHTTP answers as the real server does: only with the Metadata-Flavor
+// field, and never through a proxy.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/control/") {
 		s.control(w, r)
 		return
 	}
+
 	s.count(r)
 	if !s.pass(w, r) {
 		return
 	}
+
 	w.Header().Set("Metadata-Flavor", "Google")
 	w.Header().Set("Server", "Metadata Server for VM")
+
 	path, ok := strings.CutPrefix(r.URL.Path, root)
 	switch {
 	case r.URL.Path == "/":
@@ -140,36 +151,43 @@ func (s *Server) count(r *http.Request) {
 	if audience := r.URL.Query().Get("audience"); audience != "" {
 		path += "?audience=" + audience
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests[path]++
 }
 
-// value answers with a value, a directory, or 404. With wait_for_change it waits until the value differs from the one
-// that last_etag stands for, or timeout_sec have passed.
+// value answers with a value, a directory, or 404. With wait_for_change it
+// waits until the value differs from the one that last_etag stands for, or
+// timeout_sec have passed.
 func (s *Server) value(w http.ResponseWriter, r *http.Request, path string) {
 	if r.URL.Query().Get("wait_for_change") == "true" && !s.await(w, r, path) {
 		return
 	}
+
 	value, ok, _ := s.read(path)
 	if !ok {
 		http.NotFound(w, r)
 		return
 	}
+
 	w.Header().Set("Content-Type", "application/text")
 	w.Header().Set("ETag", etag(value))
 	io.WriteString(w, value)
 }
 
-// await reports whether the request is still to be answered: false when the client left or a fault answered it.
+// await waits for a change. It reports false if the client has gone, or a fault
+// has answered the request.
 func (s *Server) await(w http.ResponseWriter, r *http.Request, path string) bool {
 	query := r.URL.Query()
 	limit := time.Hour
 	if sec, err := strconv.Atoi(query.Get("timeout_sec")); err == nil && sec >= 0 {
 		limit = time.Duration(sec) * time.Second
 	}
+
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
+
 	last := query.Get("last_etag")
 	for {
 		value, ok, changed := s.read(path)
@@ -179,6 +197,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, path string) bool
 		if !ok || etag(value) != last {
 			return true
 		}
+
 		select {
 		case <-changed:
 		case <-timer.C:
@@ -193,13 +212,15 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, path string) bool
 	}
 }
 
-// read returns the value of path, or the names below it if it ends with a slash, and what is closed when that changes.
+// read returns the value of path, or the names below it if it ends with a
+// slash. changed is closed at the next change.
 func (s *Server) read(path string) (value string, ok bool, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if value, ok = s.values[path]; ok || !strings.HasSuffix(path, "/") {
 		return value, ok, s.changed
 	}
+
 	names := map[string]bool{}
 	for p := range s.values {
 		if rest, below := strings.CutPrefix(p, path); below {
@@ -210,9 +231,11 @@ func (s *Server) read(path string) (value string, ok bool, changed <-chan struct
 			names[name] = true
 		}
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		value += name + "\n"
 	}
+
 	return value, len(names) > 0, s.changed
 }
 

@@ -28,6 +28,7 @@ func client(t *testing.T, s *server.Server) (*metadata.Client, string) {
 		return new(net.Dialer).DialContext(ctx, "tcp", hs.Listener.Addr().String())
 	}}
 	t.Cleanup(transport.CloseIdleConnections)
+
 	return metadata.NewClient(&http.Client{Transport: transport}), hs.URL
 }
 
@@ -37,6 +38,7 @@ func get(t *testing.T, c *metadata.Client, path string) string {
 	if err != nil {
 		t.Errorf("%s: %v", path, err)
 	}
+
 	return v
 }
 
@@ -44,6 +46,7 @@ func TestServer_AnswersGooglesClient(t *testing.T) {
 	t.Parallel()
 	s := server.New(server.Identity{Region: "us-east1", ProjectNumber: "77"})
 	s.Set("instance/attributes/a", "x;y")
+
 	c, _ := client(t, s)
 	for path, want := range map[string]string{
 		"instance/region":            "projects/77/regions/us-east1",
@@ -55,6 +58,7 @@ func TestServer_AnswersGooglesClient(t *testing.T) {
 			t.Errorf("%s = %q, want %q", path, got, want)
 		}
 	}
+
 	var undefined metadata.NotDefinedError
 	if _, err := c.InstanceAttributeValueWithContext(t.Context(), "b"); !errors.As(err, &undefined) {
 		t.Errorf("an undefined attribute gives %v", err)
@@ -70,6 +74,7 @@ func TestServer_GooglesSubscriptionSeesChangeAndDeletion(t *testing.T) {
 	s.Set("instance/attributes/a", "1")
 	c, _ := client(t, s)
 	var seen []string
+
 	err := c.SubscribeWithContext(t.Context(), "instance/attributes/a", func(_ context.Context, v string, ok bool) error {
 		seen = append(seen, v)
 		switch v {
@@ -79,6 +84,7 @@ func TestServer_GooglesSubscriptionSeesChangeAndDeletion(t *testing.T) {
 		case "2":
 			s.Delete("instance/attributes/a")
 		}
+
 		return nil
 	})
 	if got := strings.Join(seen, ","); err != nil || got != "1,2," {
@@ -94,6 +100,7 @@ func TestServer_WaitEndsAfterItsTimeout(t *testing.T) {
 	if got := get(t, c, "instance/attributes/a?wait_for_change=true&timeout_sec=0"); got != "1" {
 		t.Errorf("got %q", got)
 	}
+
 	if got := get(t, c, "instance/attributes/a?wait_for_change=true&last_etag=0"); got != "1" {
 		t.Errorf("a foreign ETag gives %q", got)
 	}
@@ -111,10 +118,12 @@ func TestServer_TokensCarryAudienceAndExpiry(t *testing.T) {
 	if len(parts) != 3 || token == again {
 		t.Fatalf("got %q, then %q", token, again)
 	}
+
 	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var claims struct {
 		Aud string
 		Exp int64
@@ -123,12 +132,14 @@ func TestServer_TokensCarryAudienceAndExpiry(t *testing.T) {
 	if err = json.Unmarshal(raw, &claims); err == nil {
 		left = time.Until(time.Unix(claims.Exp, 0))
 	}
+
 	if err != nil || claims.Aud != audience || left < 10*time.Second || left > 20*time.Second {
 		t.Errorf("claims %s, %v", raw, err)
 	}
 	if n := s.Requests("instance/service-accounts/default/identity?audience=" + audience); n != 2 {
 		t.Errorf("counted %d requests", n)
 	}
+
 	if got := get(t, c, "instance/service-accounts/default/token"); !strings.Contains(got, `"access_token"`) {
 		t.Errorf("access token %q", got)
 	}
@@ -141,10 +152,12 @@ func TestServer_RefusesWhatTheRealOneRefuses(t *testing.T) {
 	if code := do(t, r); code != 403 {
 		t.Errorf("without Metadata-Flavor: %d", code)
 	}
+
 	r.Header.Set("Metadata-Flavor", "Google")
 	if code := do(t, r); code != 200 {
 		t.Errorf("with Metadata-Flavor: %d", code)
 	}
+
 	r.Header.Set("X-Forwarded-For", "192.0.2.1")
 	if code := do(t, r); code != 403 {
 		t.Errorf("forwarded: %d", code)
@@ -159,6 +172,7 @@ func do(t *testing.T, r *http.Request) int {
 	}
 	defer res.Body.Close()
 	io.Copy(io.Discard, res.Body)
+
 	return res.StatusCode
 }
 
@@ -166,6 +180,7 @@ func TestServer_ControlSetsValuesAndFaults(t *testing.T) {
 	t.Parallel()
 	s := server.New(server.Identity{})
 	c, base := client(t, s)
+
 	put := func(method, path, body string, want int) {
 		t.Helper()
 		r, _ := http.NewRequest(method, base+"/control/"+path, strings.NewReader(body))
@@ -177,19 +192,23 @@ func TestServer_ControlSetsValuesAndFaults(t *testing.T) {
 	if got := get(t, c, "project/attributes/x"); got != "1" {
 		t.Errorf("x = %q", got)
 	}
+
 	put("DELETE", "values/project/attributes/x", "", 200)
 	put("PUT", "fault", "404", 200)
 	if _, err := c.GetWithContext(t.Context(), "instance/region"); err == nil {
 		t.Error("no error under the fault 404")
 	}
+
 	put("PUT", "fault", "html", 200)
 	if got := get(t, c, "instance/region"); !strings.HasPrefix(got, "<!DOCTYPE") {
 		t.Errorf("html fault gives %q", got)
 	}
+
 	put("PUT", "fault", "reset", 200)
 	if _, err := c.GetWithContext(t.Context(), "instance/region"); err == nil {
 		t.Error("no error under the fault reset")
 	}
+
 	put("PUT", "fault", "slow 1ms", 200)
 	put("PUT", "fault", "sideways", 400)
 	put("DELETE", "fault", "", 200)
@@ -215,6 +234,7 @@ func TestServer_AFaultReachesWhoWaits(t *testing.T) {
 	for s.Requests("instance/attributes/a") == 0 {
 		time.Sleep(time.Millisecond)
 	}
+
 	s.SetFault(server.Fault{Mode: server.Gone})
 	if err := <-done; err == nil {
 		t.Error("the wait went on under the fault")
@@ -231,6 +251,7 @@ func TestServer_DroppedRequestsGoOnAfterTheFault(t *testing.T) {
 	if _, err := c.GetWithContext(ctx, "instance/region"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a dropped request gives %v", err)
 	}
+
 	s.SetFault(server.Fault{})
 	get(t, c, "instance/region")
 }

@@ -18,6 +18,7 @@ func (s *Server) identity(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "non-empty audience parameter required", http.StatusBadRequest)
 		return
 	}
+
 	email, _, _ := s.read(account + "default/email")
 	s.mu.Lock()
 	life := s.life
@@ -28,7 +29,8 @@ func (s *Server) identity(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, Token(audience, email, time.Now(), life, serial))
 }
 
-// Token is an ID token that looks signed by Google and is not. serial makes two tokens of the same second differ.
+// Token is an ID token that looks signed by Google and is not. serial makes two
+// tokens of the same second differ.
 func Token(audience, email string, now time.Time, life time.Duration, serial int) string {
 	encode := func(v any) string {
 		b, err := json.Marshal(v)
@@ -44,6 +46,7 @@ func Token(audience, email string, now time.Time, life time.Duration, serial int
 		"serial": serial,
 	}
 	signature := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("unsigned", 32)))
+
 	return encode(header) + "." + encode(claims) + "." + signature
 }
 

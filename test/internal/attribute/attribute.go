@@ -1,5 +1,6 @@
-// Package attribute is one attribute of a metadata server, as much of it as a balancer that follows its list of backends
-// asks for: the value, its ETag, and waiting for the next one.
+// Package attribute is a metadata server with one attribute: its value, its
+// ETag, and waiting for the next value. A load balancer needs no more to follow
+// a list of backends.
 package attribute
 
 import (
@@ -23,12 +24,14 @@ type Attribute struct {
 	changed chan struct{}
 }
 
-// Start serves value as the instance attribute of the given key until the test ends. Everything else is 404.
+// Start serves value as the instance attribute key until the test ends. Every
+// other path gets 404.
 func Start(tb testing.TB, key, value string) *Attribute {
 	tb.Helper()
 	a := &Attribute{value: value, version: 1, changed: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /computeMetadata/v1/instance/attributes/"+key, a.serve)
+
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Metadata-Flavor", "Google")
 		if r.Header.Get("Metadata-Flavor") != "Google" {
@@ -40,10 +43,11 @@ func Start(tb testing.TB, key, value string) *Attribute {
 	tb.Cleanup(server.CloseClientConnections)
 	tb.Cleanup(server.Close)
 	a.Host = strings.TrimPrefix(server.URL, "http://")
+
 	return a
 }
 
-// Set changes the value and wakes whoever waits for that.
+// Set changes the value and answers all requests that wait for a change.
 func (a *Attribute) Set(value string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -66,13 +70,16 @@ func (a *Attribute) serve(w http.ResponseWriter, r *http.Request) {
 		if seconds, err := time.ParseDuration(q.Get("timeout_sec") + "s"); err == nil {
 			limit = seconds
 		}
+
 		select {
 		case <-changed:
 		case <-time.After(limit):
 		case <-r.Context().Done():
 		}
+
 		value, etag, _ = a.look()
 	}
+
 	w.Header().Set("ETag", etag)
 	w.Header().Set("Content-Type", "application/text")
 	_, _ = io.WriteString(w, value)

@@ -1,5 +1,6 @@
-// Package await waits for what another process does: for an event that somebody announces, or for a condition that can
-// only be asked. Every wait has an end, and none of them proves anything by having slept.
+// Package await waits for other processes: for events that are announced, and
+// for conditions that have to be polled. Every wait has a limit, and no test
+// relies on the length of a sleep.
 package await
 
 import (
@@ -8,18 +9,21 @@ import (
 	"time"
 )
 
-// Limit is how long a promise may take on a busy machine with the race detector on before it counts as broken.
+// Limit is how long anything may take on a busy machine with the race detector
+// before a test fails.
 const Limit = 30 * time.Second
 
-// Until asks condition every few milliseconds until it holds, and fails the test when it does not within Limit.
+// Until polls condition every few milliseconds until it holds. It fails the
+// test if that takes longer than Limit.
 func Until(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
 	if !Within(Limit, condition) {
-		tb.Fatalf("waited %v in vain until %s", Limit, what)
+		tb.Fatalf("not within %v: %s", Limit, what)
 	}
 }
 
-// Within is Until with a limit of its own that reports instead of failing.
+// Within is Until with another limit. It reports whether the condition held in
+// time, and does not fail the test.
 func Within(limit time.Duration, condition func() bool) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -33,15 +37,15 @@ func Within(limit time.Duration, condition func() bool) bool {
 	}
 }
 
-// Values collects what goroutines announce and lets others wait for some of it. The zero value is ready, and safe for
-// concurrent use.
+// Values collects values and lets other goroutines wait for them. The zero
+// value is ready for use. Values is safe for concurrent use.
 type Values[T any] struct {
 	mu      sync.Mutex
 	all     []T
 	changed chan struct{}
 }
 
-// Add announces one more value.
+// Add adds a value.
 func (v *Values[T]) Add(value T) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -52,21 +56,22 @@ func (v *Values[T]) Add(value T) {
 	}
 }
 
-// All is a copy of what was announced so far.
+// All returns a copy of the values so far.
 func (v *Values[T]) All() []T {
 	all, _ := v.look()
 	return all
 }
 
-// Len is how many were announced so far.
+// Len returns the number of values so far.
 func (v *Values[T]) Len() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return len(v.all)
 }
 
-// Wait asks pick with all values, at first and after each change, until it reports true. Wait
-// reports false when limit passes or stop is closed before that; stop may be nil.
+// Wait calls pick with all values, now and after each change, until it returns
+// true. It returns false if limit passes or stop is closed before that. stop
+// may be nil.
 func (v *Values[T]) Wait(limit time.Duration, stop <-chan struct{}, pick func([]T) bool) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -75,6 +80,7 @@ func (v *Values[T]) Wait(limit time.Duration, stop <-chan struct{}, pick func([]
 		if pick(all) {
 			return true
 		}
+
 		select {
 		case <-changed:
 		case <-stop:
@@ -85,12 +91,14 @@ func (v *Values[T]) Wait(limit time.Duration, stop <-chan struct{}, pick func([]
 	}
 }
 
-// look is what there is, and a channel that is closed when there is more.
+// look returns the values so far, and a channel that is closed when there are
+// more.
 func (v *Values[T]) look() ([]T, <-chan struct{}) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.changed == nil {
 		v.changed = make(chan struct{})
 	}
+
 	return append([]T(nil), v.all...), v.changed
 }

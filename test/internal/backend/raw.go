@@ -13,11 +13,12 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/await"
 )
 
-// Raw is a backend below HTTP: it sees the bytes that the proxy sent and answers bytes, or nothing at all.
+// Raw is a backend below HTTP. It sees the bytes that the proxy sends, and
+// answers with bytes or not at all.
 type Raw struct {
 	Name     string
 	Address  string
-	Requests await.Values[Request] // each request that was read whole
+	Requests await.Values[Request] // each request that was read completely
 
 	listener net.Listener
 	mu       sync.Mutex
@@ -25,13 +26,14 @@ type Raw struct {
 	running  sync.WaitGroup
 }
 
-// Request is a request as it came over the wire.
+// Request is a request with its bytes as they were received.
 type Request struct {
-	Head string // request line and fields, each with its CR LF, and the empty line
-	Body string // of Content-Length bytes, or the chunks as they are framed
+	Head string // request line, field lines and the empty line, each with its CR LF
+	Body string // Content-Length bytes, or the chunks with their framing
 }
 
-// Fields is the values of every field line of a name, in order and without blanks around them.
+// Fields returns the values of all field lines with a name, in order and
+// without surrounding blanks.
 func (r Request) Fields(name string) []string {
 	var values []string
 	for line := range strings.SplitSeq(r.Head, "\r\n") {
@@ -40,26 +42,30 @@ func (r Request) Fields(name string) []string {
 			values = append(values, strings.TrimSpace(value))
 		}
 	}
+
 	return values
 }
 
-// Conn is one connection from the proxy.
+// Conn is a connection of the proxy.
 type Conn struct {
 	net.Conn
 	In *bufio.Reader
 }
 
-// StartRaw gives each connection to serve, which owns it and may return at any moment: the connection is closed then.
+// StartRaw calls serve with each connection. The connection is closed when
+// serve returns.
 func StartRaw(tb testing.TB, name string, serve func(*Conn)) *Raw {
 	tb.Helper()
 	l := Listen(tb)
 	b := &Raw{Name: name, Address: l.Addr().String(), listener: l, open: map[net.Conn]bool{}}
+
 	b.running.Go(func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
+
 			b.track(conn, true)
 			b.running.Go(func() {
 				defer b.track(conn, false)
@@ -71,15 +77,17 @@ func StartRaw(tb testing.TB, name string, serve func(*Conn)) *Raw {
 		b.Close()
 		b.running.Wait()
 	})
+
 	return b
 }
 
-// StartScript answers every request on every connection with answer, which is sent as it is. An empty answer closes the
-// connection without a word.
+// StartScript answers every request on every connection with the bytes that
+// answer returns. If these are empty, it closes the connection.
 func StartScript(tb testing.TB, name string, answer func(Request) string) *Raw {
 	tb.Helper()
 	var b *Raw
 	ready := make(chan struct{})
+
 	b = StartRaw(tb, name, func(c *Conn) {
 		<-ready
 		for {
@@ -87,6 +95,7 @@ func StartScript(tb testing.TB, name string, answer func(Request) string) *Raw {
 			if err != nil {
 				return
 			}
+
 			b.Requests.Add(r)
 			reply := answer(r)
 			if _, err := io.WriteString(c, reply); err != nil || reply == "" {
@@ -95,25 +104,27 @@ func StartScript(tb testing.TB, name string, answer func(Request) string) *Raw {
 		}
 	})
 	close(ready)
+
 	return b
 }
 
-// Answer is a complete response with a body, and with further field lines.
+// Answer returns a complete response with a body and further field lines.
 func Answer(status int, body string, fields ...string) string {
 	var b strings.Builder
 	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " Answer\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n")
 	for _, f := range fields {
 		b.WriteString(f + "\r\n")
 	}
+
 	return b.String() + "\r\n" + body
 }
 
-// Target is the backend as an item of LB_BACKENDS.
+// Target returns the backend as an item of LB_BACKENDS.
 func (b *Raw) Target(options ...string) string {
 	return Target("http://"+b.Address, b.Name, options...)
 }
 
-// Environment is LB_BACKENDS with this backend alone.
+// Environment returns LB_BACKENDS with this backend alone.
 func (b *Raw) Environment() string { return "LB_BACKENDS=" + b.Target() }
 
 // Close closes the listener and every connection.
@@ -133,30 +144,34 @@ func (b *Raw) track(conn net.Conn, open bool) {
 		b.open[conn] = true
 		return
 	}
+
 	delete(b.open, conn)
 	_ = conn.Close()
 }
 
-// ReadRequest reads one request with its body, without judging it.
+// ReadRequest reads a request with its body. It checks nothing.
 func (c *Conn) ReadRequest() (Request, error) {
 	head, err := c.ReadHead()
 	r := Request{Head: head}
 	if err != nil {
 		return r, err
 	}
+
 	if n := r.Fields("Content-Length"); len(n) == 1 {
 		length, _ := strconv.Atoi(n[0])
 		body := make([]byte, length)
 		_, err = io.ReadFull(c.In, body)
 		r.Body = string(body)
 	}
+
 	if len(r.Fields("Transfer-Encoding")) > 0 {
 		r.Body, err = c.readChunks()
 	}
+
 	return r, err
 }
 
-// ReadHead reads to the empty line and with it.
+// ReadHead reads up to the empty line and includes it.
 func (c *Conn) ReadHead() (string, error) {
 	var head bytes.Buffer
 	for {
@@ -168,7 +183,7 @@ func (c *Conn) ReadHead() (string, error) {
 	}
 }
 
-// readChunks reads a chunked body with its framing, trailers included.
+// readChunks reads a chunked body with its framing and its trailers.
 func (c *Conn) readChunks() (string, error) {
 	var all strings.Builder
 	for {
@@ -177,10 +192,12 @@ func (c *Conn) readChunks() (string, error) {
 		if err != nil {
 			return all.String(), err
 		}
+
 		size, err := strconv.ParseInt(strings.TrimSpace(line), 16, 32)
 		if err != nil || size == 0 {
 			break
 		}
+
 		chunk := make([]byte, size+2)
 		_, err = io.ReadFull(c.In, chunk)
 		all.Write(chunk)
@@ -188,6 +205,7 @@ func (c *Conn) readChunks() (string, error) {
 			return all.String(), err
 		}
 	}
+
 	trailers, err := c.ReadHead()
 	return all.String() + trailers, err
 }

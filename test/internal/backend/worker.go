@@ -19,51 +19,60 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/await"
 )
 
-// workerVariable tells the test binary that it was started as a worker: the value is its name.
+// workerVariable turns the test binary into a worker. Its value is the worker's
+// name.
 const workerVariable = "PILLION_TEST_WORKER"
 
-// NumberField carries a request's number, under which a worker reports it.
+// NumberField has the number of a request, which a worker reports.
 const NumberField = "Number"
 
-// Worker is a backend in a process of its own that reports every request before it does anything with it, so that what
-// it was asked is known even when it was killed over it. Query parameters say how to answer: "wait" is the time before
-// the answer, "long" the time in the middle of its body.
+// Worker is a backend in its own process. It reports every request before it
+// handles it, so that its requests are known even if it is killed meanwhile.
+// Query parameters control the answer: "wait" is the time before the answer,
+// "long" the time in the middle of its body, "control" its Cache-Control.
 type Worker struct {
 	Name    string
 	Address string
-	Seen    await.Values[string] // the numbers of the requests that its handler began with
+	Seen    await.Values[string] // the numbers of the requests that its handler received
 
 	process *exec.Cmd
 	read    chan struct{} // closed when all reports are in Seen
 }
 
-// RunWorker is the worker's side. TestMain calls it first; it does not return in a worker.
+// RunWorker runs the worker if the process is one, and does not return then.
+// TestMain calls it first.
 func RunWorker() {
 	name := os.Getenv(workerVariable)
 	if name == "" {
 		return
 	}
+
 	l, err := net.Listen("tcp", os.Getenv(workerVariable+"_ADDRESS"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+
 	fmt.Println(l.Addr())
-	go func() { // the parent's end of this pipe closes however the parent ends
+	go func() { // the pipe is closed when the parent ends, for any reason
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Protocols: &protocols, ErrorLog: quiet, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = os.Stdout.WriteString(r.Header.Get(NumberField) + "\n") // one write, so whole or not at all
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.Header().Set(NameField, name)
-		work(w, r)
-	})}
+
+	server := &http.Server{Protocols: &protocols, ErrorLog: quiet,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// a single write is atomic
+			_, _ = os.Stdout.WriteString(r.Header.Get(NumberField) + "\n")
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set(NameField, name)
+			work(w, r)
+		})}
 	ended := make(chan struct{})
-	go func() { // as an app that is told to go does
+
+	go func() { // stop as an app does that gets SIGTERM
 		defer close(ended)
 		told := make(chan os.Signal, 1)
 		signal.Notify(told, syscall.SIGTERM)
@@ -73,6 +82,7 @@ func RunWorker() {
 	if err := server.Serve(l); errors.Is(err, http.ErrServerClosed) {
 		<-ended
 	}
+
 	os.Exit(0)
 }
 
@@ -81,14 +91,19 @@ var Long = strings.Repeat("0123456789abcdef", 64)
 
 func work(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
+	if control := query.Get("control"); control != "" {
+		w.Header().Set("Cache-Control", control)
+	}
 	if d, err := time.ParseDuration(query.Get("wait")); err == nil {
 		time.Sleep(d)
 	}
+
 	d, err := time.ParseDuration(query.Get("long"))
 	if err != nil {
 		_, _ = io.WriteString(w, "done")
 		return
 	}
+
 	w.Header().Set("Content-Length", fmt.Sprint(len(Long)))
 	_, _ = io.WriteString(w, Long[:100])
 	_ = http.NewResponseController(w).Flush()
@@ -96,13 +111,15 @@ func work(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, Long[100:])
 }
 
-// StartWorker starts a worker on address ("127.0.0.1:0" for a new one) and waits until it listens.
+// StartWorker starts a worker on address ("127.0.0.1:0" for a new one) and
+// waits until it listens.
 func StartWorker(tb testing.TB, name, address string) *Worker {
 	tb.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	cmd := exec.Command(self)
 	cmd.Env = []string{workerVariable + "=" + name, workerVariable + "_ADDRESS=" + address}
 	cmd.Stderr = os.Stderr
@@ -110,6 +127,7 @@ func StartWorker(tb testing.TB, name, address string) *Worker {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -117,11 +135,13 @@ func StartWorker(tb testing.TB, name, address string) *Worker {
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
+
 	w := &Worker{Name: name, process: cmd, read: make(chan struct{})}
 	reports := bufio.NewScanner(stdout)
 	if reports.Scan() {
 		w.Address = reports.Text()
 	}
+
 	go func() {
 		defer close(w.read)
 		for reports.Scan() {
@@ -135,27 +155,31 @@ func StartWorker(tb testing.TB, name, address string) *Worker {
 	if w.Address == "" {
 		tb.Fatalf("worker %s did not start", name)
 	}
+
 	return w
 }
 
-// Kill ends the process at once, with its connections and its port, and takes in its last reports. Killing it twice is
-// harmless.
+// Kill kills the process, which closes its connections and its port, and reads
+// its last reports. It may be called twice.
 func (w *Worker) Kill() {
 	_ = w.process.Process.Kill()
 	<-w.read
 	_ = w.process.Wait()
 }
 
-// Gone is closed when the process has ended and its last report is in.
+// Gone returns a channel that is closed when the process has ended and its last
+// report has been read.
 func (w *Worker) Gone() <-chan struct{} { return w.read }
 
-// Stop freezes the process: the kernel goes on accepting for it, and nothing is answered.
+// Stop freezes the process. The kernel still accepts connections for it, but
+// nothing answers.
 func (w *Worker) Stop() error { return w.process.Process.Signal(syscall.SIGSTOP) }
 
-// Leave tells the process to go, as platforms do: it finishes what it has and closes its connections.
+// Leave sends SIGTERM to the process, as platforms do. The process finishes its
+// requests and closes its connections.
 func (w *Worker) Leave() error { return w.process.Process.Signal(syscall.SIGTERM) }
 
-// Target is the worker as an item of LB_BACKENDS.
+// Target returns the worker as an item of LB_BACKENDS.
 func (w *Worker) Target(options ...string) string {
 	return Target("http://"+w.Address, w.Name, options...)
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/pillion-lb/pillion/test/internal/await"
 )
 
-// Process is the program, serving. Its methods are safe for concurrent use.
+// Process is the running program. Its methods are safe for concurrent use.
 type Process struct {
-	Address string // where it listens, as it says itself in its first log line
+	Address string // of its listener, from its first log line
 
 	tb     testing.TB
 	cmd    *exec.Cmd
@@ -25,20 +25,22 @@ type Process struct {
 	ended  chan struct{}
 }
 
-// Line is one line of the process's standard output. Fields is nil for what is not a JSON object.
+// Line is a line of the process's standard output. Fields is nil unless the
+// line is a JSON object.
 type Line struct {
 	Text   string
 	Fields map[string]any
 }
 
-// String is a field's value if it is a string, else "".
+// String returns the value of a field if it is a string, or "".
 func (l Line) String(field string) string {
 	s, _ := l.Fields[field].(string)
 	return s
 }
 
-// Start runs the program on a port of its own choice until the test ends and waits until it listens. env comes on top of
-// what every test wants: an address, JSON logs, no access log, no delay before draining.
+// Start runs the program on a free port until the test ends, and waits until it
+// listens. env is added to what every test uses: an address, JSON logs, no
+// access log, no delay before draining.
 func (b *Binary) Start(tb testing.TB, env ...string) *Process {
 	tb.Helper()
 	p := b.Launch(tb, env...)
@@ -47,6 +49,7 @@ func (b *Binary) Start(tb testing.TB, env ...string) *Process {
 	if !ok {
 		tb.Fatalf("pillion did not start with %q\n%s", env, p.Printed())
 	}
+
 	p.Address = line.String("address")
 	return p
 }
@@ -62,6 +65,7 @@ func (b *Binary) Launch(tb testing.TB, env ...string) *Process {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -69,19 +73,20 @@ func (b *Binary) Launch(tb testing.TB, env ...string) *Process {
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
+
 	p.follow(stdout, stderr)
 	tb.Cleanup(p.end)
 	return p
 }
 
-// follow reads both streams to their ends, then waits for the process.
+// follow reads both streams to their ends and then waits for the process.
 func (p *Process) follow(stdout, stderr io.Reader) {
 	var streams sync.WaitGroup
 	streams.Go(func() { scan(stdout, func(s string) { p.lines.Add(parse(s)) }) })
 	streams.Go(func() { scan(stderr, func(s string) { p.stderr.Add(s) }) })
 	go func() {
 		streams.Wait()
-		_ = p.cmd.Wait() // the state tells all there is
+		_ = p.cmd.Wait() // ProcessState has the result
 		close(p.ended)
 	}()
 }
@@ -107,7 +112,7 @@ func parse(s string) Line {
 	return l
 }
 
-// end kills what still runs and looks for what must never be printed.
+// end kills the process if it still runs, and checks its output.
 func (p *Process) end() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
@@ -117,10 +122,10 @@ func (p *Process) end() {
 	refuseCrash(p.tb, p.Printed())
 }
 
-// URL is an address on the process's listener; target begins with a slash.
+// URL returns a URL of the process's listener. target begins with a slash.
 func (p *Process) URL(target string) string { return "http://" + p.Address + target }
 
-// Signal sends a signal to the process and to nothing else.
+// Signal sends a signal to the process.
 func (p *Process) Signal(s os.Signal) {
 	p.tb.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
@@ -128,7 +133,8 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
-// Wait returns the exit code, or fails the test when the process lives on for limit.
+// Wait waits for the end of the process and returns its exit code. It fails the
+// test if that takes longer than limit.
 func (p *Process) Wait(limit time.Duration) int {
 	p.tb.Helper()
 	select {
@@ -140,19 +146,21 @@ func (p *Process) Wait(limit time.Duration) int {
 	}
 }
 
-// Ended is closed when the process is gone.
+// Ended returns a channel that is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// PID is the process's id.
+// PID returns the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Line waits for a line of standard output, past or to come, and fails the test without one.
+// Line waits for a line of standard output, earlier lines included. It fails
+// the test if there is none in time.
 func (p *Process) Line(what string, match func(Line) bool) Line {
 	p.tb.Helper()
 	line, ok := p.find(await.Limit, match)
 	if !ok {
-		p.tb.Fatalf("no line that is %s", what)
+		p.tb.Fatalf("the log has no line for: %s", what)
 	}
+
 	return line
 }
 
@@ -169,10 +177,10 @@ func (p *Process) find(limit time.Duration, match func(Line) bool) (found Line, 
 	return found, ok
 }
 
-// Lines is all of standard output so far.
+// Lines returns standard output so far.
 func (p *Process) Lines() []Line { return p.lines.All() }
 
-// Printed is both streams so far as text, standard output first.
+// Printed returns standard output and then standard error so far.
 func (p *Process) Printed() string {
 	var b strings.Builder
 	for _, l := range p.lines.All() {
@@ -181,5 +189,6 @@ func (p *Process) Printed() string {
 	for _, s := range p.stderr.All() {
 		b.WriteString(s + "\n")
 	}
+
 	return b.String()
 }

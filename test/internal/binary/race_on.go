@@ -2,5 +2,6 @@
 
 package binary
 
-// Race says that the test runs under the race detector, and the built program with it.
+// Race reports whether the test and the built program run under the race
+// detector.
 const Race = true

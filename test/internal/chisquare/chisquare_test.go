@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The values are from the tables of the chi-square distribution.
+// The wanted values are from tables of the chi-square distribution.
 func TestSurvival_AgreesWithTables(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -24,7 +24,7 @@ func TestSurvival_AgreesWithTables(t *testing.T) {
 	}
 }
 
-func TestP_TellsAFairCoinFromALoadedOne(t *testing.T) {
+func TestP_IsOneForExactSharesAndSmallForLargeDeviations(t *testing.T) {
 	t.Parallel()
 	if p := P([]int{5000, 5000}, []float64{1, 1}); p != 1 {
 		t.Errorf("equal shares: p = %v, want 1", p)
@@ -32,7 +32,8 @@ func TestP_TellsAFairCoinFromALoadedOne(t *testing.T) {
 	if p := P([]int{7500, 2500}, []float64{3, 1}); p != 1 {
 		t.Errorf("shares as weighted: p = %v, want 1", p)
 	}
+
 	if p := P([]int{5300, 4700}, []float64{1, 1}); p > 1e-6 {
-		t.Errorf("six deviations off: p = %v, want less than 1e-6", p)
+		t.Errorf("six standard deviations off: p = %v, want at most 1e-6", p)
 	}
 }

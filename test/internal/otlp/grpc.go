@@ -16,6 +16,14 @@ func StartGRPC(tb testing.TB) *Receiver {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
+	return ServeGRPC(tb, l)
+}
+
+// ServeGRPC is StartGRPC with a listener that the test has opened.
+func ServeGRPC(tb testing.TB, l net.Listener) *Receiver {
+	tb.Helper()
+
 	r := &Receiver{protocol: "grpc", Endpoint: "http://" + l.Addr().String()}
 	server := grpc.NewServer()
 	service.RegisterTraceServiceServer(server, traces{receiver: r})
@@ -28,17 +36,20 @@ func StartGRPC(tb testing.TB) *Receiver {
 		server.Stop()
 		<-done
 	})
+
 	return r
 }
 
-// traces is the service that takes spans.
+// traces is the gRPC service that receives spans.
 type traces struct {
 	service.UnimplementedTraceServiceServer
 	receiver *Receiver
 }
 
-// Export takes one export.
-func (t traces) Export(_ context.Context, r *service.ExportTraceServiceRequest) (*service.ExportTraceServiceResponse, error) {
+// Export receives one export.
+func (t traces) Export(
+	_ context.Context, r *service.ExportTraceServiceRequest,
+) (*service.ExportTraceServiceResponse, error) {
 	t.receiver.take(r.ResourceSpans)
 	return &service.ExportTraceServiceResponse{}, nil
 }

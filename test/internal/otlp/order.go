@@ -2,7 +2,8 @@ package otlp
 
 import "slices"
 
-// sorted orders spans by their start, a parent before a child of the same instant.
+// sorted returns spans by their start time. Of two with the same time, a parent
+// comes before its child.
 func sorted(spans []*Span) []*Span {
 	slices.SortStableFunc(spans, func(a, b *Span) int {
 		if c := a.Start.Compare(b.Start); c != 0 {
@@ -11,12 +12,13 @@ func sorted(spans []*Span) []*Span {
 		if a.ID == b.Parent {
 			return -1
 		}
+
 		return 1
 	})
 	return spans
 }
 
-// Split is the spans of one trace as the servers' and the clients'.
+// Split returns the server spans and the client spans of a trace.
 func Split(spans []*Span) (servers, clients []*Span) {
 	for _, s := range spans {
 		switch {
@@ -26,5 +28,6 @@ func Split(spans []*Span) (servers, clients []*Span) {
 			clients = append(clients, s)
 		}
 	}
+
 	return servers, clients
 }

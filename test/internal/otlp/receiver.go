@@ -1,4 +1,5 @@
-// Package otlp is a collector for tests: it receives spans over OTLP/HTTP in protobuf or OTLP/gRPC and hands them out by trace.
+// Package otlp is an OpenTelemetry collector for tests. It receives spans over
+// OTLP/HTTP in protobuf or over OTLP/gRPC, and returns them by trace.
 package otlp
 
 import (
@@ -27,12 +28,12 @@ type Receiver struct {
 	instead  atomic.Pointer[http.HandlerFunc]
 }
 
-// Span is what a test wants of a span. Ids are in hex.
+// Span has the parts of a span that tests read. Ids are in hex.
 type Span struct {
 	Trace, ID, Parent string
-	State             string // tracestate
+	State             string // the W3C tracestate
 	Name              string
-	Server            bool // kind SERVER, else CLIENT
+	Server            bool // the kind is SERVER
 	Client            bool
 	Start, End        time.Time
 	Failed            bool // status Error
@@ -40,27 +41,32 @@ type Span struct {
 	Resource          map[string]any
 	Schema            string // schema URL of the instrumentation scope
 	Events            []string
+	Links             []string // ids of spans
 }
 
-// Start receives until the test ends. Metrics and logs are accepted and dropped.
+// Start receives spans until the test ends. Metrics and logs are accepted and
+// discarded.
 func Start(tb testing.TB) *Receiver {
 	tb.Helper()
 	return StartAt(tb, nil)
 }
 
-// StartAt is Start on a listener of the test's own, if it has one.
+// StartAt is Start with a listener that the test has opened, or nil.
 func StartAt(tb testing.TB, l net.Listener) *Receiver {
 	tb.Helper()
 	r := &Receiver{protocol: "http/protobuf"}
 	mux := http.NewServeMux()
+
 	mux.HandleFunc("POST /v1/traces", func(w http.ResponseWriter, req *http.Request) {
 		if other := r.instead.Load(); other != nil {
-			_, _ = io.Copy(io.Discard, req.Body) // net/http sees a client go only when the body was read
+			// net/http notices a disconnect only after the body was read
+			_, _ = io.Copy(io.Discard, req.Body)
 			(*other)(w, req)
 			return
 		}
+
 		if err := r.receive(req); err != nil {
-			tb.Errorf("the collector cannot read an export: %v", err)
+			tb.Errorf("the collector can't read an export: %v", err)
 			w.WriteHeader(http.StatusBadRequest)
 		}
 	})
@@ -70,15 +76,18 @@ func StartAt(tb testing.TB, l net.Listener) *Receiver {
 		_ = server.Listener.Close()
 		server.Listener = l
 	}
+
 	server.Start()
 	tb.Cleanup(server.Close)
 	tb.Cleanup(server.CloseClientConnections)
 	r.Endpoint = server.URL
+
 	return r
 }
 
-// Instead makes another handler answer exports of spans from now on; nil receives them again. What another handler gets
-// is not received, whatever it answers.
+// Instead makes another handler answer the exports of spans from now on. With
+// nil, r answers them again. Spans that the other handler gets never count as
+// received.
 func (r *Receiver) Instead(other http.HandlerFunc) {
 	if other == nil {
 		r.instead.Store(nil)
@@ -87,7 +96,8 @@ func (r *Receiver) Instead(other http.HandlerFunc) {
 	r.instead.Store(&other)
 }
 
-// receive decodes one export: TracesData is on the wire what ExportTraceServiceRequest is.
+// receive decodes one export. ExportTraceServiceRequest is encoded as
+// TracesData is.
 func (r *Receiver) receive(req *http.Request) error {
 	body := io.Reader(req.Body)
 	if req.Header.Get("Content-Encoding") == "gzip" {
@@ -97,14 +107,17 @@ func (r *Receiver) receive(req *http.Request) error {
 		}
 		body = unzipped
 	}
+
 	raw, err := io.ReadAll(body)
 	if err != nil {
 		return err
 	}
+
 	var data trace.TracesData
 	if err := proto.Unmarshal(raw, &data); err != nil {
 		return err
 	}
+
 	r.take(data.ResourceSpans)
 	return nil
 }
@@ -134,10 +147,15 @@ func span(s *trace.Span, resource map[string]any) *Span {
 	for _, e := range s.Events {
 		out.Events = append(out.Events, e.Name)
 	}
+	for _, l := range s.Links {
+		out.Links = append(out.Links, hex.EncodeToString(l.SpanId))
+	}
+
 	return out
 }
 
-// attributes are values as Go has them: string, bool, int64, float64; lists are left out.
+// attributes returns values with Go's types string, bool, int64 and float64.
+// Lists are left out.
 func attributes(list []*common.KeyValue) map[string]any {
 	out := make(map[string]any, len(list))
 	for _, kv := range list {
@@ -152,10 +170,12 @@ func attributes(list []*common.KeyValue) map[string]any {
 			out[kv.Key] = v.DoubleValue
 		}
 	}
+
 	return out
 }
 
-// Trace waits until at least n spans of a trace arrived and returns all there are, in the order of their start.
+// Trace waits until at least n spans of a trace have arrived. It returns all
+// that have, by their start time.
 func (r *Receiver) Trace(tb testing.TB, id string, n int) []*Span {
 	tb.Helper()
 	var found []*Span
@@ -170,16 +190,18 @@ func (r *Receiver) Trace(tb testing.TB, id string, n int) []*Span {
 	}) {
 		tb.Fatalf("%d spans of trace %s arrived, want %d", len(found), id, n)
 	}
+
 	return sorted(found)
 }
 
-// All is every span so far.
+// All returns all spans so far.
 func (r *Receiver) All() []*Span { return r.spans.All() }
 
-// Len is how many spans there are so far.
+// Len returns the number of spans so far.
 func (r *Receiver) Len() int { return r.spans.Len() }
 
-// Environment sends spans here soon after they end.
+// Environment returns variables that make a process send its spans here, soon
+// after they end.
 func (r *Receiver) Environment() []string {
 	return []string{
 		"OTEL_TRACES_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=none", "OTEL_EXPORTER_OTLP_PROTOCOL=" + r.protocol,

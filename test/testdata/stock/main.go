@@ -1,5 +1,7 @@
-// Command stock is a proxy with the SDK's own batch span processor, as a control for what happens to spans when the CPU
-// stops between requests. It listens on a port of the kernel's choice, which it prints, and relays to its argument.
+// Command stock is a proxy with the SDK's own batch span processor, as a
+// control for what happens to spans when the CPU stops between requests. It
+// listens on a port of the kernel's choice, which it prints, and relays to its
+// argument.
 package main
 
 import (
