@@ -51,6 +51,7 @@ func New(cfg *config.Config, o Options) *Server {
 	p := cfg.Process
 	s := &Server{process: p, limits: cfg.Platform, options: o}
 
+	idle := new(socket.IdleSet)
 	s.http2 = &h2.Server{
 		Handler:        o.Handler,
 		HeaderTimeout:  p.HeaderTimeout,
@@ -59,6 +60,7 @@ func New(cfg *config.Config, o Options) *Server {
 		MaxHeaderBytes: int(p.MaxHeaderBytes),
 		Logger:         o.Logger,
 		Budget:         o.Budget,
+		Idle:           idle,
 	}
 
 	s.http1 = &h1.Server{
@@ -70,8 +72,11 @@ func New(cfg *config.Config, o Options) *Server {
 		MaxConnections: p.MaxConnections,
 		MaxPipes:       pipes(cfg.Platform.Descriptors),
 		Budget:         o.Budget,
-		HTTP2:          s.http2.Serve,
-		Rejected:       s.logRejected,
+		Idle:           idle,
+		HTTP2: func(c net.Conn, owner socket.Sleeper) h1.Session {
+			return s.http2.Session(c, owner)
+		},
+		Rejected: s.logRejected,
 	}
 
 	if o.Budget != nil {

@@ -49,6 +49,7 @@ type conn struct {
 	c       net.Conn
 	raw     syscall.RawConn // nil if it is not clear-text TCP
 	light   *socket.Conn    // the same connection, until more than one piece was written to it
+	session Session         // nil unless it is HTTP/2
 	onRead  func(fd uintptr) bool
 	tls     *tls.ConnectionState
 	remote  string
@@ -64,6 +65,7 @@ type conn struct {
 	state   atomic.Int32
 	share   socket.Share // the memory of a transaction
 	awaits  awaits
+	idle    socket.Idle
 	grown   atomic.Int64 // bytes of a larger input buffer
 	leaving atomic.Bool  // it ends to shed load
 	armed   time.Time    // the read deadline
@@ -76,39 +78,75 @@ func newConn(s *Server, c net.Conn) *conn {
 	k := &conn{server: s, c: c, raw: socket.Raw(c), fd: -1, fresh: true, since: time.Now()}
 	k.awaits.head.Store(k.since.UnixNano())
 	if k.raw != nil {
-		k.onRead = k.readable
+		k.onRead, k.idle.Sleeper = k.readable, k
 		k.light, _ = c.(*socket.Conn)
 	}
 
 	return k
 }
 
-// serve runs the connection until its end and returns false. It returns true if
-// the connection should wait in a new goroutine with a small stack. The frame
-// of serve is small, because it stays on the stack of an idle connection.
-func (c *conn) serve() (cold bool) {
+// pause is why a goroutine stops to work for a connection.
+type pause uint8
+
+const (
+	over pause = iota // the connection has ended
+	cold              // it should wait in a new goroutine with a small stack
+	// It waits in the set of idle connections. Another goroutine may have it
+	// already.
+	asleep
+)
+
+// serve runs the connection until it ends or pauses. The frame of serve is
+// small, because it stays on the stack of a connection that waits.
+func (c *conn) serve() (p pause) {
 	defer func() {
-		if !cold {
+		if p == over {
 			c.server.forget(c)
 		}
 	}()
+	if c.session != nil {
+		return c.serveHTTP2()
+	}
 	if c.fresh && !c.handshake() {
+		if c.session != nil {
+			return c.serveHTTP2()
+		}
 		c.c.Close()
-		return false
+		return over
 	}
 
 	for c.turn() {
-		if c.next == quietForLong && c.warm {
+		if c.next != quietForLong {
+			continue
+		}
+		if c.sleep() {
+			return asleep
+		}
+		if c.warm {
 			c.warm = false
-			return true
+			return cold
 		}
 	}
 
-	if c.x != nil {
+	switch {
+	case c.session != nil:
+		return c.serveHTTP2()
+	case c.x != nil:
 		c.server.release(c)
 	}
 
-	return false
+	return over
+}
+
+// serveHTTP2 runs a connection that was handed over.
+func (c *conn) serveHTTP2() pause {
+	if c.session.Serve() {
+		return asleep
+	}
+
+	c.c.Close()
+
+	return over
 }
 
 // turn waits for requests and runs them, until something has to be done outside
@@ -352,8 +390,7 @@ func (c *conn) arm() {
 	}
 
 	limit := c.limit()
-	if c.armed.IsZero() && limit.IsZero() ||
-		!c.armed.IsZero() && !limit.IsZero() && !c.armed.After(limit) {
+	if limit.IsZero() || !c.armed.IsZero() && !c.armed.After(limit) {
 		return
 	}
 
@@ -402,8 +439,12 @@ func (c *conn) expired() bool {
 	return c.end(false)
 }
 
-// interrupt ends a read in progress. The next read has to arm again.
-func (c *conn) interrupt() { c.c.SetReadDeadline(past) }
+// interrupt ends a read in progress, or the wait in the set of idle
+// connections. The next read has to arm again.
+func (c *conn) interrupt() {
+	c.c.SetReadDeadline(past)
+	c.server.Idle.Wake(&c.idle)
+}
 
 // receive is the source of request bodies. It waits for the next bytes no
 // longer than the stall timeout.

@@ -34,11 +34,14 @@
 // # Goroutines
 //
 // Server has one for each connection, keeps a few between two connections
-// (workers.go), and waits for all of them in Shutdown. A request body that is
-// not in memory has an upload (upload.go), which is a goroutine too. It is
-// ended and joined before its link or the body is used again. There are also
-// timers: one while a handler waits for Done of a request's context
-// (context.go), and one while a Transport has idle connections.
+// (workers.go), and waits for all of them in Shutdown. A clear-text connection
+// that has been idle for half a second has none: it sleeps in a
+// socket.IdleSet, until bytes come, its limit passes, or it has to end
+// (sleep.go). A request body that is not in memory has an upload (upload.go),
+// which is a goroutine too. It is ended and joined before its link or the body
+// is used again. There are also timers: one while a handler waits for Done of a
+// request's context (context.go), and one while a Transport has idle
+// connections.
 //
 // # Time
 //

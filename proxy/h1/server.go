@@ -32,10 +32,12 @@ type Server struct {
 	// Budget is the memory that connections and requests take; nil is no bound.
 	// Trim must be registered with its OnTight, and Shed with its OnShort.
 	Budget *socket.Budget
-	// HTTP2 serves a connection whose first bytes are the HTTP/2 preface.
-	// Reading it returns the preface again. HTTP2 returns when the connection
-	// is closed. nil refuses HTTP/2.
-	HTTP2 func(net.Conn)
+	// Idle holds connections that have been idle for a moment. nil: each waits
+	// in its goroutine.
+	Idle *socket.IdleSet
+	// HTTP2 takes over a connection whose first bytes are the HTTP/2 preface.
+	// Reading it returns the preface again. nil refuses HTTP/2.
+	HTTP2 func(net.Conn, socket.Sleeper) Session
 	// Rejected is called for each message that was refused without Handler,
 	// with the client's address, the status, the id in the answer and the
 	// reason. It may be nil.
@@ -61,6 +63,14 @@ type Server struct {
 	room   chan struct{}
 	parked []chan *conn  // goroutines between two connections
 	empty  chan struct{} // closed when the last connection has ended; nil if nothing waits for that
+}
+
+// Session is a connection that speaks HTTP/2.
+type Session interface {
+	// Serve returns false when the connection is closed. It returns true when
+	// the connection waits in an IdleSet, and goes on when it is called again
+	// after the Sleeper was awakened.
+	Serve() (asleep bool)
 }
 
 // stamp is a second and its text in a Date field.

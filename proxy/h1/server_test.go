@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pillion-lb/pillion/proxy/socket"
 	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
@@ -24,7 +25,9 @@ const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 func hello(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }
 
 func handler(f func(w http.ResponseWriter, r *http.Request)) *Server {
-	return &Server{Handler: http.HandlerFunc(f), StallTimeout: 5 * time.Second}
+	return &Server{
+		Handler: http.HandlerFunc(f), StallTimeout: 5 * time.Second, Idle: new(socket.IdleSet),
+	}
 }
 
 func TestServer_RefusalClosesAndIsReported(t *testing.T) {
@@ -600,18 +603,26 @@ func TestServer_CloseCutsWhatRuns(t *testing.T) {
 	}
 }
 
+// session is the Serve of a Session.
+type session func() (asleep bool)
+
+func (s session) Serve() bool { return s() }
+
 func TestServer_HTTP2PrefaceIsHandedOverWhole(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 1)
 	s := handler(hello)
 
-	s.HTTP2 = func(c net.Conn) {
-		b := make([]byte, len(http2Preface)+4)
-		_, err := io.ReadFull(c, b)
-		if err != nil {
-			t.Error(err)
-		}
-		got <- string(b)
+	s.HTTP2 = func(c net.Conn, _ socket.Sleeper) Session {
+		return session(func() bool {
+			b := make([]byte, len(http2Preface)+4)
+			_, err := io.ReadFull(c, b)
+			if err != nil {
+				t.Error(err)
+			}
+			got <- string(b)
+			return false
+		})
 	}
 	k := dial(t, serve(t, s))
 	k.send(http2Preface[:10])

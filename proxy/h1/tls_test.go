@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pillion-lb/pillion/proxy/socket"
 	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
@@ -62,7 +63,10 @@ func TestServer_TLSThatAgreedOnHTTP2IsHandedOver(t *testing.T) {
 	t.Parallel()
 	got := make(chan net.Conn, 1)
 	s := handler(hello)
-	s.HTTP2 = func(c net.Conn) { got <- c }
+	s.HTTP2 = func(c net.Conn, _ socket.Sleeper) Session {
+		got <- c
+		return session(func() bool { return false })
+	}
 	addr, config := secure(t, s, "h2", "http/1.1")
 	dialTLS(t, addr, config)
 	if c, ok := receive(t, got).(*tls.Conn); !ok || c.ConnectionState().NegotiatedProtocol != "h2" {

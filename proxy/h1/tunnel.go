@@ -108,8 +108,7 @@ func (c *replayed) Taken() ([]byte, net.Conn) { return c.read, c.Conn }
 // connection.
 func (c *replayed) Read(p []byte) (int, error) { return c.r.Read(p) }
 
-// handOver gives the connection and its preface to the HTTP/2 server, and waits
-// for its end.
+// handOver gives the connection and its preface to the HTTP/2 server.
 func (c *conn) handOver() {
 	var conn net.Conn = c.c
 	if c.x != nil && c.x.in.buffered() > 0 {
@@ -125,6 +124,5 @@ func (c *conn) handOver() {
 	c.share.Close(c.server.Budget, transactionMemory)
 	c.c.SetDeadline(time.Time{})
 	c.state.Store(handedToHTTP2)
-	c.server.HTTP2(conn)
-	c.c.Close()
+	c.session = c.server.HTTP2(conn, c)
 }

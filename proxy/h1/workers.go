@@ -5,9 +5,9 @@ package h1
 const maxParked = 64
 
 // A goroutine's stack grows, and is copied, several times during its first
-// request. So a goroutine whose connection has ended stays for the next one. A
-// connection that stays idle waits in a new goroutine, because a grown stack is
-// much memory for an idle connection.
+// request. So a goroutine whose connection has ended or sleeps stays for the
+// next one. Where connections can't sleep, one that stays idle waits in a new
+// goroutine, because a grown stack is much memory for an idle connection.
 
 // start gives a connection a goroutine. The caller holds the lock, and the
 // server is not closed, so Shutdown does not wait yet.
@@ -29,7 +29,7 @@ func (s *Server) work(c *conn) {
 	defer s.serving.Done()
 	var next chan *conn
 	for c != nil {
-		if c.serve() {
+		if c.serve() == cold {
 			s.serving.Add(1)
 			go s.work(c)
 		}

@@ -24,6 +24,8 @@ type conn struct {
 	server    *Server         // of a client's connection
 	transport *Transport      // of one to a backend
 	account   *socket.Account // of a client's connection
+	idle      socket.Idle     // of a client's connection: see sleep
+	greeted   bool            // the server's preface was sent
 
 	input  // used by the reader only
 	output // guarded by mu, except what is being written
@@ -213,6 +215,9 @@ func (c *conn) shut(err error) {
 		c.linger()
 	}
 	c.nc.Close()
+	if c.server != nil {
+		c.server.Idle.Wake(&c.idle)
+	}
 }
 
 // cut ends the connection at once. The peer is told why if the socket takes it

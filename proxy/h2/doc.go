@@ -16,6 +16,10 @@
 //	window.go     WINDOW_UPDATE and flow control
 //	control.go    RST_STREAM, PING, GOAWAY, and what a peer may do too often
 //
+// A client's clear-text connection that has been idle for half a second has no
+// reader: it sleeps in a socket.IdleSet until bytes come or it is closed
+// (sleep.go).
+//
 // Field blocks are HPACK (RFC 7541): hpack.go, hpackdecoder.go,
 // hpackencoder.go, huffman.go. Names are interned (names.go) and carry what is
 // known of them, so a field that comes again costs no memory.

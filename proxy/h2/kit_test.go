@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/pillion-lb/pillion/proxy/socket"
 )
 
 // testPatience is how long a test waits for what has to happen.
@@ -140,17 +142,25 @@ func serve(t *testing.T, s *Server) string {
 		_ = l.Close()
 		_ = s.Close()
 	})
+	s.Idle = new(socket.IdleSet)
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go s.Serve(c)
+			o := &owner{}
+			o.session = s.Session(c, o)
+			o.Awake()
 		}
 	}()
 	return l.Addr().String()
 }
+
+// owner owns a connection that may sleep, as the server of HTTP/1.1 does.
+type owner struct{ session Session }
+
+func (o *owner) Awake() { go o.session.Serve() }
 
 // client connects to a server of ours as a client that has said its preface.
 func client(t *testing.T, s *Server) *peer {

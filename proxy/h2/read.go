@@ -102,30 +102,12 @@ func (c *conn) read() error {
 		switch {
 		case err == nil:
 			return c.err
-		case errors.Is(err, os.ErrDeadlineExceeded) && !c.doubt.IsZero():
-			c.doubt = time.Time{}
-			c.nc.SetReadDeadline(time.Time{})
-			c.dropCaches()
-		default:
+		case !errors.Is(err, os.ErrDeadlineExceeded) || c.doubt.IsZero():
 			return err
+		case c.sleep():
+			return errAsleep
 		}
 	}
-}
-
-// dropCaches frees the memory of the HPACK caches and of empty lists on a
-// connection that has been quiet. That is half of the memory of an idle
-// connection. The next request allocates them again.
-func (c *conn) dropCaches() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open > 0 || c.running > 0 || c.writing || c.begun != nil || c.block.id != 0 {
-		return
-	}
-	c.dec.drop()
-	c.enc.drop()
-	c.wake, c.cancels, c.starts = nil, nil, nil
-	c.starved, c.crowded = nil, nil
-	c.streams.clear()
 }
 
 // doubtTime is how long a wait relies on a short read alone. If the peer's FIN
@@ -136,11 +118,14 @@ const doubtTime = 500 * time.Millisecond
 // connection, and does all the reading. The poller is reset only when it
 // begins, so an event that comes while the callback works is not lost.
 func (c *conn) readable(fd uintptr) (done bool) {
-	for {
+	for came := false; ; came = true {
 		c.borrow()
 		n, errno := socket.Recv(int(fd), c.buf[c.w:])
 		switch {
 		case errno == syscall.EAGAIN:
+			if came {
+				c.believe()
+			}
 			c.err = c.giveBack()
 			return c.err != nil
 		case errno != 0:
@@ -168,10 +153,12 @@ func (c *conn) readable(fd uintptr) (done bool) {
 	}
 }
 
-// believe sets the deadline after which a short read is no longer relied on.
+// believe sets the deadline after which a short read is no longer relied on,
+// and an idle connection sleeps. One that comes early enough is left as it is.
 func (c *conn) believe() {
-	if c.now.After(c.doubt) {
-		c.doubt = c.now.Add(doubtTime)
+	latest := c.now.Add(doubtTime)
+	if c.doubt.Before(c.now) || c.doubt.After(latest) {
+		c.doubt = latest
 		c.nc.SetReadDeadline(c.doubt)
 	}
 }

@@ -25,6 +25,7 @@ type Server struct {
 	MaxHeaderBytes int           // of a field section (RFC 9113 section 6.5.2); 0 is 64 KiB
 	Logger         *slog.Logger  // of requests that are refused; nil for none
 	Budget         *socket.Budget
+	Idle           *socket.IdleSet // for connections without streams; nil: each waits in its goroutine
 
 	transactions sync.Pool
 	dates        atomic.Pointer[stamp]
@@ -41,31 +42,64 @@ type Server struct {
 const maxStreams = 100
 
 // Serve serves one connection and returns when it is closed.
-func (s *Server) Serve(nc net.Conn) {
+func (s *Server) Serve(nc net.Conn) { s.Session(nc, nil).Serve() }
+
+// Session is the connection of one client.
+type Session struct{ c *conn }
+
+// Session takes over a connection. owner is awakened when a sleeping connection
+// has to be served again. With nil, it does not sleep.
+func (s *Server) Session(nc net.Conn, owner socket.Sleeper) Session {
 	var read []byte
 	if t, ok := nc.(interface{ Taken() ([]byte, net.Conn) }); ok {
 		read, nc = t.Taken()
 	}
 	c := newConn(nc, s.headLimit(), serverWindow)
-	c.server = s
+	c.server, c.idle.Sleeper = s, owner
 	c.account = socket.NewAccount(s.Budget)
-	if !s.enter(c) {
-		nc.Close()
-		return
-	}
-	defer s.leave(c)
-
-	if why := c.insecure(); why != "" {
-		c.shut(connError{inadequateSecurity, why})
-		return
-	}
-	c.greet()
 	if len(read) > 0 {
 		c.borrow()
 		c.w = copy(c.buf, read)
 	}
-	c.shut(c.read())
+
+	return Session{c}
+}
+
+// Serve serves the connection until it is closed, and then returns false. It
+// returns true when the connection sleeps (sleep.go). Its owner calls Serve
+// again when it is awakened.
+func (s Session) Serve() (asleep bool) {
+	c := s.c
+	if !c.greeted && !c.start() {
+		return false
+	}
+
+	err := c.read()
+	if err == errAsleep {
+		return true // another goroutine may have the connection already
+	}
+	c.shut(err)
 	c.dropBlock()
+	c.server.leave(c)
+
+	return false
+}
+
+// start greets the client, unless the connection has to end at once.
+func (c *conn) start() bool {
+	c.greeted = true
+	if !c.server.enter(c) {
+		c.nc.Close()
+		return false
+	}
+	if why := c.insecure(); why != "" {
+		c.shut(connError{inadequateSecurity, why})
+		c.server.leave(c)
+		return false
+	}
+	c.greet()
+
+	return true
 }
 
 func (s *Server) headLimit() int {

@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// past is a deadline that ends any wait.
-var past = time.Unix(1, 0)
-
 // otherListener is none of package net.
 type otherListener struct{ net.Listener }
 

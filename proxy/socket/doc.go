@@ -1,7 +1,7 @@
 // Package socket is TCP below net.Conn: what costs fewer system calls, and what
 // package net can't do.
 //
-// Four ideas are in it.
+// Five ideas are in it.
 //
 // A connection begins outside of the runtime's poller. LazyListener
 // (listener_linux.go) accepts a Conn (conn_linux.go) as a bare descriptor. The
@@ -10,6 +10,9 @@
 // Bytes are read and written inside the callback of a syscall.RawConn
 // (sys_linux.go): Recv, Send and Peek never wait. A caller that has to wait
 // returns false from the callback, and the poller calls it again.
+//
+// A connection that has been idle for a moment needs no goroutine. An IdleSet
+// (idle_linux.go) waits for all of them.
 //
 // Bytes that need not be looked at stay in the kernel. A Pipe (pipe.go) takes
 // them from one socket with splice(2) and gives them to another. Inlet and
@@ -24,5 +27,6 @@
 //
 // On other platforms, and for anything but clear-text TCP, Raw is nil and
 // callers use net.Conn's own methods (sys_other.go). The package knows nothing
-// of HTTP, imports nothing of Pillion and starts no goroutine.
+// of HTTP, imports nothing of Pillion and starts no goroutine but that of an
+// IdleSet.
 package socket
