@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/pillion-lb/pillion/test/internal/await"
 	"github.com/pillion-lb/pillion/test/internal/backend"
 	"github.com/pillion-lb/pillion/test/internal/wire"
 )
@@ -161,9 +163,11 @@ func (c *ownershipClient) exchangeOnce(kind, key string) {
 	}
 
 	r.Trailer = trailer
+	waits, end := context.WithTimeout(c.t.Context(), await.Limit)
+	defer end()
 	r.Body = &ownershipBody{
 		first: strings.NewReader(first), second: strings.NewReader(second),
-		arrival: c.backend.arrival(key), give: c.t.Context().Done(),
+		arrival: c.backend.arrival(key), give: waits.Done(),
 		end: func() {
 			for name := range trailer {
 				trailer[name] = []string{"v"}

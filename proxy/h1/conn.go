@@ -285,7 +285,7 @@ func (c *conn) more() (stop, result bool) {
 			c.restartWait()
 		}
 
-		if !c.state.CompareAndSwap(idle, active) || !c.awaits.begins() {
+		if !c.activate() || !c.awaits.begins() {
 			c.next = clientEnded
 			return true, true
 		}
@@ -346,6 +346,13 @@ func (c *conn) quiet() {
 	if c.server.stopping.Load() && c.state.CompareAndSwap(idle, ending) {
 		c.interrupt()
 	}
+}
+
+// activate ends the idle time, and reports false if the connection ends
+// instead. A connection is active still if its last request was in the buffer
+// already, behind the one before, because it did not wait for it.
+func (c *conn) activate() bool {
+	return c.state.CompareAndSwap(idle, active) || c.state.Load() == active
 }
 
 // restartWait begins another wait. Its limit counts from the first time that it

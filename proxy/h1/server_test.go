@@ -603,6 +603,31 @@ func TestServer_CloseCutsWhatRuns(t *testing.T) {
 	}
 }
 
+// A request that waits in the buffer, behind the rest of the body before it,
+// does not make the connection idle. The request after it may come at any time.
+func TestServer_ARequestBehindABodyAndThenAnother(t *testing.T) {
+	t.Parallel()
+	var k *client
+	s := handler(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/second" {
+			k.send("GET /third HTTP/1.1\r\nHost: x\r\n\r\n")
+		}
+		io.WriteString(w, r.URL.Path)
+	})
+	k = dial(t, serve(t, s))
+	k.send("POST /first HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+	if _, body := k.response("POST"); body != "/first" {
+		t.Fatal(body)
+	}
+
+	k.send("0\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+	for _, path := range []string{"/second", "/third"} {
+		if _, body := k.response("GET"); body != path {
+			t.Fatal(body)
+		}
+	}
+}
+
 // session is the Serve of a Session.
 type session func() (asleep bool)
 
