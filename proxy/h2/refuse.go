@@ -1,11 +1,11 @@
 package h2
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"strconv"
+
+	"github.com/pillion-lb/pillion/proxy/wire"
 )
 
 var errConnect = errors.New("extended CONNECT with a length, or without a stream")
@@ -13,7 +13,7 @@ var errConnect = errors.New("extended CONNECT with a length, or without a stream
 // refuse answers a request without calling the handler, as package h1 does. The
 // client gets a status and an id, and the log gets the reason.
 func (x *transaction) refuse(status int, reason string) {
-	id, text := newID(), http.StatusText(status)+"\n"
+	id, text := wire.RandomID(), http.StatusText(status)+"\n"
 	w := &x.response
 	w.header["X-Request-Id"] = []string{id}
 	w.header["Content-Type"] = []string{"text/plain; charset=utf-8"}
@@ -30,10 +30,4 @@ func (s *Server) report(peer string, status int, id, reason string) {
 		s.Logger.Info("request refused",
 			"peer", peer, "status", status, "request_id", id, "reason", reason)
 	}
-}
-
-func newID() string {
-	var random [16]byte
-	rand.Read(random[:])
-	return hex.EncodeToString(random[:])
 }

@@ -77,7 +77,7 @@ func (c *conn) openStream(id uint32, end bool) error {
 	if why := x.fill(&c.dec, end); why != "" {
 		c.server.transactions.Put(x)
 		c.account.Give(streamMemory)
-		c.server.report(c.peerAddress(), 0, newID(), why)
+		c.server.report(c.peerAddress(), 0, wire.RandomID(), why)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.rst(id, protocolError)

@@ -28,15 +28,15 @@ func Raw(c net.Conn) syscall.RawConn {
 	return nil
 }
 
+// errorOf returns the error of a call, or 0.
+func errorOf(n int) syscall.Errno { return syscall.Errno(max(0, -n)) }
+
 // Recv reads. It returns 0 and no error when the peer has ended.
 func Recv(fd int, p []byte) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall6(
-			syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))),
-			uintptr(len(p)), 0, 0, 0,
-		)
-		if errno != syscall.EINTR {
-			return max(int(n), 0), errno
+		n := recvfrom(fd, unsafe.Pointer(unsafe.SliceData(p)), len(p), 0)
+		if errno := errorOf(n); errno != syscall.EINTR {
+			return max(n, 0), errno
 		}
 	}
 }
@@ -58,20 +58,15 @@ func Send(fd int, pieces *[3][]byte) (int, syscall.Errno) {
 	}
 
 	for {
-		var n uintptr
-		var errno syscall.Errno
+		n := 0
 		if count == 1 {
-			n, _, errno = syscall.RawSyscall6(
-				syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(iov[0].Base)),
-				uintptr(iov[0].Len), syscall.MSG_NOSIGNAL, 0, 0,
-			)
+			n = sendto(fd, unsafe.Pointer(iov[0].Base), int(iov[0].Len), syscall.MSG_NOSIGNAL)
 		} else {
-			n, _, errno = syscall.RawSyscall(
-				syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(count))
+			n = writev(fd, unsafe.Pointer(&iov[0]), count)
 		}
 
-		if errno != syscall.EINTR {
-			return max(int(n), 0), errno
+		if errno := errorOf(n); errno != syscall.EINTR {
+			return max(n, 0), errno
 		}
 	}
 }
@@ -80,11 +75,8 @@ func Send(fd int, pieces *[3][]byte) (int, syscall.Errno) {
 func Peek(fd int) Readiness {
 	var b [1]byte
 	for {
-		n, _, errno := syscall.RawSyscall6(
-			syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), 1,
-			syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0,
-		)
-		switch {
+		n := recvfrom(fd, unsafe.Pointer(&b[0]), 1, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch errno := errorOf(n); {
 		case errno == syscall.EINTR:
 		case errno == syscall.EAGAIN:
 			return Silent

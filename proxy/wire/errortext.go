@@ -1,8 +1,9 @@
 package wire
 
 import (
-	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 )
@@ -10,14 +11,11 @@ import (
 // ErrorText returns the body of every error that Pillion answers by itself. It
 // has the status and an id that the client can quote, but not the cause.
 func ErrorText(status int, requestID string) string {
-	return strconv.Itoa(
-		status,
-	) + " " + http.StatusText(
-		status,
-	) + "\nrequest id: " + requestID + "\n"
+	return strconv.Itoa(status) + " " + http.StatusText(status) + "\nrequest id: " + requestID + "\n"
 }
 
-// RandomID returns 128 random bits in hexadecimal.
+// RandomID returns 128 random bits in hexadecimal. An id is unique and no
+// secret, so it comes from the runtime's generator, which needs no system call.
 func RandomID() string {
 	id := randomID()
 	return string(id[:])
@@ -31,7 +29,8 @@ func (t *Texts) RandomID() string {
 
 func randomID() (digits [32]byte) {
 	var bits [16]byte
-	rand.Read(bits[:])
+	binary.NativeEndian.PutUint64(bits[:8], rand.Uint64())
+	binary.NativeEndian.PutUint64(bits[8:], rand.Uint64())
 	hex.Encode(digits[:], bits[:])
 
 	return digits
