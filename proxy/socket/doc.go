@@ -9,7 +9,9 @@
 //
 // Bytes are read and written inside the callback of a syscall.RawConn
 // (sys_linux.go): Recv, Send and Peek never wait. A caller that has to wait
-// returns false from the callback, and the poller calls it again.
+// returns false from the callback, and the poller calls it again. The system
+// calls themselves are in a form that is cheap inside gVisor, too
+// (call_linux_amd64.go).
 //
 // A connection that has been idle for a moment needs no goroutine. An IdleSet
 // (idle_linux.go) waits for all of them.

@@ -103,6 +103,22 @@ func newLoad(addr netip.AddrPort, spec loadSpec) (*load, error) {
 	return l, nil
 }
 
+// connect waits until a socket is connected. After an interrupt, which gVisor
+// reports, the socket goes on, and another call tells what became of it
+// (connect(2)).
+func connect(fd int, to unix.Sockaddr) error {
+	for {
+		switch err := unix.Connect(fd, to); err {
+		case unix.EINTR, unix.EALREADY:
+			time.Sleep(time.Millisecond)
+		case unix.EISCONN:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
 func (l *load) open() error {
 	c := &clientConn{}
 	if err := l.connect(c); err != nil {
@@ -143,7 +159,7 @@ func (l *load) connect(c *clientConn) error {
 		}
 	}
 
-	if err := unix.Connect(fd, &l.target); err != nil {
+	if err := connect(fd, &l.target); err != nil {
 		_ = unix.Close(fd)
 		return fmt.Errorf("connect: %w", err)
 	}

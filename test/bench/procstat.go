@@ -178,7 +178,7 @@ func readMemory(pids []int) (memory, error) {
 
 		peak, err := parseStatus(b, "VmHWM")
 		if err != nil {
-			return m, err
+			peak = resident // gVisor keeps no peak
 		}
 
 		m.Resident += resident

@@ -60,7 +60,7 @@ func bounds() []bound {
 		{name: "tunnel", metric: flowCPU, over: []string{"haproxy"}, limit: 1},
 		{name: "tunnel4k", metric: flowCPU, over: []string{"haproxy"}, limit: 1},
 		{name: "tunnel1m", metric: flowCPU, over: []string{"haproxy"}, limit: 1},
-		{name: "idle10k", metric: perConn, limit: 6},
+		{name: "idle10k", metric: perConn, limit: 4},
 		{name: "idle10k", metric: resident, limit: 20},
 		{name: "start", metric: startup, limit: 15},
 	}
